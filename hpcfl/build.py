@@ -1,0 +1,200 @@
+"""From a job to the objects that run it: the only place that reads the job and knows every part."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hpcfl.components import check_signature, construct, locate, make
+from hpcfl.core import World, first_line
+from hpcfl.data import Dataset, class_counts, deal, find_root, load
+from hpcfl.errors import JobError, LaunchError
+from hpcfl.flat import Layout
+from hpcfl.jobfile import JobFile
+from hpcfl.launch import Placement
+from hpcfl.models import MODELS
+from hpcfl.rng import seed64, stream
+from hpcfl.schedule import SCHEDULES
+from hpcfl.schema import Component, JobSpec
+from hpcfl.strategies import STRATEGIES
+from hpcfl.training import Recipe, Samples, Trainer
+from hpcfl.transforms import TRANSFORMS
+
+__all__ = ["Parts", "assemble", "choose_device"]
+
+LOSSES = {"cross_entropy": nn.CrossEntropyLoss}
+OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+LR_SCHEDULES = {
+    "step": torch.optim.lr_scheduler.StepLR,
+    "multistep": torch.optim.lr_scheduler.MultiStepLR,
+    "exponential": torch.optim.lr_scheduler.ExponentialLR,
+    "cosine": torch.optim.lr_scheduler.CosineAnnealingLR,
+}
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Everything of a run but the ranks, the pool and the file."""
+
+    world: World
+    strategy: Any
+    schedule: Any
+    trainer: Trainer
+    test: Samples
+    dataset: Dataset
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal on ranks that hold the same clients and the same first model."""
+        state = hashlib.sha256(self.world.counts.tobytes())
+        state.update(self.world.initial.numpy().tobytes())
+        return state.hexdigest()[:16]
+
+    def evaluate(self, batch_size: int) -> Callable[[Tensor], tuple[float, float]]:
+        """w -> (loss, accuracy) on the test set."""
+        return lambda w: self.trainer.evaluate(w, self.test, batch_size)
+
+
+def assemble(job: JobFile, device: torch.device, *, trains: bool, serves: bool) -> Parts:
+    """Build the job's parts for a rank that trains clients, serves (evaluates), or does both."""
+    spec = job.spec
+    if job.folder and str(job.folder) not in sys.path:
+        sys.path.insert(0, str(job.folder))
+    torch.set_num_threads(spec.threads)
+    if spec.reproducible:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with this
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # costs time; nothing here reads such memory
+        torch.backends.cudnn.benchmark = False
+    strategy = make("strategy", spec.strategy, STRATEGIES)
+    schedule = make("schedule", spec.schedule, SCHEDULES)
+    dataset = load(spec.data.name, root=find_root(spec.data.root, os.environ), params=spec.data.params)
+    parts = deal(
+        spec.partition.name, dataset.y_train, spec.partition.clients,
+        stream(spec.seed, "partition"), **spec.partition.params,
+    )  # fmt: skip
+    if strategy.pooled:
+        parts = [np.sort(np.concatenate(parts))]
+    if spec.server.min_clients > len(parts):
+        raise JobError(f"server.min_clients = {spec.server.min_clients}: more than the {len(parts)} clients there are")
+    module = build_model(spec, dataset)
+    layout = Layout.of(module)
+    epochs = spec.client.epochs
+    world = World(
+        seed=spec.seed,
+        rounds=spec.rounds,
+        counts=class_counts(dataset.y_train, parts, dataset.classes),
+        batch_size=spec.client.batch_size,
+        epochs=(epochs, epochs) if isinstance(epochs, int) else (epochs[0], epochs[1]),
+        seconds_per_step=spec.client.seconds_per_step,
+        layout=layout,
+        initial=layout.pack(module),
+    )
+    norms = dataset.mean, dataset.std
+    train = Samples(dataset.x_train, dataset.y_train, *norms, device) if trains else None
+    test = Samples(*((dataset.x_test, dataset.y_test) if serves else (dataset.x_test[:1], dataset.y_test[:1])), *norms, device)
+    trainer = Trainer(world, strategy, module, build_recipe(spec), train, parts, device)
+    return Parts(world, strategy, schedule, trainer, test, dataset)
+
+
+def build_model(spec: JobSpec, dataset: Dataset) -> nn.Module:
+    """The job's module, initialised from the seed, and tried on two samples' worth of zeros."""
+    torch.manual_seed(seed64(spec.seed, "model"))
+    given = (dataset.shape, dataset.classes) if spec.model.name in MODELS else ()
+    module = make("model", spec.model, MODELS, *given)
+    if not isinstance(module, nn.Module):
+        raise JobError(f"model = {spec.model.name!r}: gives a {type(module).__name__}, not a torch.nn.Module")
+    try:
+        with torch.no_grad():
+            out = module.eval()(torch.zeros(2, *dataset.shape))
+    except Exception as failure:
+        raise JobError(
+            f"model = {spec.model.name!r}: does not take samples of shape {tuple(dataset.shape)} "
+            f"({spec.data.name}): {first_line(failure)}"
+        ) from None
+    if not isinstance(out, Tensor) or tuple(out.shape) != (2, dataset.classes):
+        shape = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
+        raise JobError(
+            f"model = {spec.model.name!r}: two samples give {shape}, but {dataset.classes} classes need "
+            f"(2, {dataset.classes}); many models take params = {{num_classes = {dataset.classes}}}"
+        )
+    return module
+
+
+def build_recipe(spec: JobSpec) -> Recipe:
+    """Loss, optimizer, learning rates and augmentation."""
+    client = spec.client
+    optimizer_class = locate("client.optimizer", client.optimizer.name, OPTIMIZERS)
+    check_signature("client.optimizer", optimizer_class, {"lr": client.lr, **client.optimizer.params}, given=1)
+
+    def optimizer(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+        return construct("client.optimizer", optimizer_class, {"lr": client.lr, **client.optimizer.params}, parameters)
+
+    transform = spec.data.transform
+    return Recipe(
+        optimizer=optimizer,
+        loss=build_loss(client.loss),
+        rates=learning_rates(spec, optimizer),
+        transform=make("data.transform", transform, TRANSFORMS) if transform else None,
+    )
+
+
+def build_loss(loss: Component) -> Callable[[Tensor, Tensor], Tensor]:
+    """A class is built with its params; a function keeps them for its calls."""
+    found = locate("client.loss", loss.name, LOSSES)
+    if inspect.isclass(found):
+        return construct("client.loss", found, loss.params)
+    check_signature("client.loss", found, loss.params, given=2)
+    return functools.partial(found, **loss.params) if loss.params else found
+
+
+def learning_rates(spec: JobSpec, optimizer: Callable[..., torch.optim.Optimizer]) -> tuple[float, ...]:
+    """The rate of every server step: a torch scheduler run ahead on a dummy, so that any job knows its own."""
+    schedule = spec.client.lr_schedule
+    if schedule is None:
+        return (spec.client.lr,)
+    dummy = optimizer([nn.Parameter(torch.zeros(1))])
+    params = {"T_max": spec.rounds, **schedule.params} if schedule.name == "cosine" else schedule.params
+    scheduler = construct("client.lr_schedule", locate("client.lr_schedule", schedule.name, LR_SCHEDULES), params, dummy)
+    rates = []
+    for _ in range(spec.rounds):
+        rates.append(dummy.param_groups[0]["lr"])
+        dummy.step()
+        scheduler.step()
+    return tuple(float(rate) for rate in rates)
+
+
+def choose_device(kind: str, placement: Placement, gpus: list[int]) -> torch.device:
+    """This rank's device; `gpus` is how many each rank sees.
+
+    One GPU per rank by its place on the node. Where the node of rank 0 has a rank too many, the server shares the
+    last GPU, so that every client has one of its own.
+    """
+    if kind == "cuda" and min(gpus) == 0:
+        raise LaunchError(f"device.kind = 'cuda', but rank {gpus.index(0)} sees no GPU; use --set device.kind=cpu")
+    if kind == "cpu" or min(gpus) == 0:
+        return torch.device("cpu")
+    mine = gpus[placement.rank]
+    crowded = placement.local_size > mine and placement.rank - placement.local_rank == 0
+    return torch.device("cuda", (placement.local_rank - (1 if crowded else 0)) % mine)
+
+
+def result_path(spec: JobSpec) -> Path:
+    """Where the results go: the job's path, or the first free one of results/NAME.h5, results/NAME-2.h5, ..."""
+    if spec.results.path:
+        return Path(spec.results.path)
+    number = 1
+    while (path := Path("results") / f"{spec.name}{'' if number == 1 else f'-{number}'}.h5").exists():
+        number += 1
+    return path

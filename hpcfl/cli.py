@@ -1,0 +1,112 @@
+"""The command line. Nothing heavy is imported before a command needs it: `hpcfl --help` answers at once."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import click
+
+from hpcfl import __version__
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+@click.group(invoke_without_command=True, context_settings=CONTEXT)
+@click.version_option(__version__, prog_name="hpcfl")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Federated learning as an HPC job.
+
+    Rank 0 is the server, the other ranks train clients, results go to one HDF5 file. Start it alone, with mpirun,
+    srun or torchrun. Without a command it runs the quickstart job.
+    """
+    if context.invoked_subcommand is None:
+        context.invoke(run)
+
+
+@cli.command()
+@click.argument("job", required=False)
+@click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Change a key of the job, say client.lr=0.05.")
+@click.option("--out", metavar="FILE", help="Where to write the results (results.path of the job).")
+def run(job: str | None = None, overrides: tuple[str, ...] = (), out: str | None = None) -> None:
+    """Run JOB, a TOML file; without one, the quickstart."""
+    from hpcfl.runner import run_job
+
+    run_job(job, overrides, out)
+
+
+@cli.command()
+@click.argument("job")
+@click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Change a key of the job.")
+def validate(job: str, overrides: tuple[str, ...]) -> None:
+    """Check JOB without running it: keys, components, data, model."""
+    from hpcfl.validate import validate_job
+
+    validate_job(job, overrides)
+
+
+@cli.command()
+@click.argument("file", metavar="FILE")
+def show(file: str) -> None:
+    """Print what ran, where, and how it went."""
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from hpcfl.report import show as show_results
+
+    show_results(Path(file), Console(highlight=False))
+
+
+@cli.command()
+def doctor() -> None:
+    """Tell what was detected: launcher, ranks, nodes, devices, libraries; and try the connection between all ranks."""
+    from hpcfl.doctor import examine
+
+    examine()
+
+
+@cli.command()
+@click.option("--repeats", default=7, show_default=True, type=click.IntRange(1), help="Interleaved runs; medians are shown.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+def bench(repeats: int, as_json: bool) -> None:
+    """Measure hpcfl against a bare PyTorch loop, and broadcast and reduce against a memory copy."""
+    from hpcfl.bench import measure
+
+    measure(repeats, as_json)
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Run a command; what the user did wrong is one message, never a traceback."""
+    from hpcfl.errors import HpcflError, Refused
+
+    try:
+        cli.main(arguments, prog_name="hpcfl", standalone_mode=False)
+    except click.ClickException as failure:
+        # usage errors come before the ranks know one another, and alike on all of them: the first one speaks
+        if first_rank():
+            failure.show()
+        sys.exit(failure.exit_code)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except Refused as refused:
+        sys.exit(refused.exit_code)
+    except HpcflError as failure:
+        print(f"hpcfl: error: {failure}", file=sys.stderr, flush=True)
+        sys.exit(failure.exit_code)
+    except BrokenPipeError:  # `hpcfl show FILE | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+
+
+def first_rank() -> bool:
+    """Whether this process may speak for all."""
+    from hpcfl.errors import HpcflError
+    from hpcfl.launch import detect
+
+    try:
+        return detect(os.environ).rank == 0
+    except HpcflError:
+        return True

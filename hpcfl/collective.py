@@ -1,0 +1,165 @@
+"""The Collective pool: one broadcast, local training of each rank's share, one reduce.
+
+Every rank runs the same `_work`. With several ranks rank 0's share is empty: it serves. With one rank it does
+everything, and the verbs of the transport do nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import perf_counter
+
+import torch
+from torch import Tensor
+
+from hpcfl.core import Cohort, Job, Send, Update, World, shares
+from hpcfl.messages import Order, decode, decode_reason, encode, encode_reason
+from hpcfl.share import Share
+from hpcfl.training import Trainer
+from hpcfl.transport.group import Transport
+
+__all__ = ["Collective"]
+
+STOP = -1
+Report = list[list[float]]
+"""A rank's account of a step: [jobs, seconds training, seconds communicating], then a row per job as in `Share`."""
+
+
+class Collective:
+    """Synchronous rounds over all ranks."""
+
+    def __init__(self, transport: Transport, trainer: Trainer, world: World, reproducible: bool):
+        self._transport, self._trainer, self._world = transport, trainer, world
+        self._reproducible = reproducible
+        self._several = transport.size > 1
+        self._order = Order((), (), {})
+        self._broadcast_s = 0.0
+        self.seconds = {"training": 0.0, "communicating": 0.0}
+        """Of the last step: the busiest rank's training, and the pure cost of its broadcast and reduce."""
+        self.bytes_down = self.bytes_up = 0
+        """What the last step's broadcasts and reductions carried, each counted once; small headers are not counted."""
+
+    # on rank 0
+    def submit(self, jobs: Sequence[Job], send: Send) -> None:
+        """Start jobs: broadcast the models they need, each once."""
+        if not jobs:
+            return
+        self._order = Order.of(jobs, send)
+        for header in encode(self._order):
+            self._transport.broadcast(header)
+        self._broadcast(self._order)
+
+    def collect(self, jobs: Sequence[Job]) -> Cohort:
+        """The updates of the jobs that were submitted last, by client id; blocks until all are in."""
+        if not jobs:
+            return Cohort(())
+        share, reports, each, reasons = self._work(self._order)
+        updates = [
+            Update(job, rank, int(steps), loss, seconds, staleness=0, failure=reasons.get(job.client))
+            for rank, job, (_, steps, loss, seconds, _) in self._rows(self._order, reports)
+        ]
+        updates.sort(key=lambda update: update.job.client)
+        arrived = tuple(update for update in updates if update.failure is None)
+        means = {}
+        for name, total in share.sums.items():
+            if whole := sum(share.weight(name, update.job) for update in arrived):
+                means[name] = total.mean(whole)
+        self._account(share, reports, each)
+        return Cohort(arrived, tuple(update for update in updates if update.failure is not None), means, each)
+
+    def close(self) -> None:
+        """No more jobs: the other ranks leave `serve`."""
+        self._transport.broadcast(torch.tensor([STOP, 0, 0, 0]))
+
+    # on the other ranks
+    def serve(self) -> None:
+        """Train what rank 0 orders until it closes."""
+        while True:
+            counts = torch.zeros(4, dtype=torch.int64)
+            self._transport.broadcast(counts)
+            if counts[0] == STOP:
+                return
+            body = torch.zeros(int(counts[3]), dtype=torch.int64)
+            self._transport.broadcast(body)
+            order = decode(counts, body, self._world, self._trainer.device)
+            self._broadcast(order)
+            self._work(order)
+
+    # on every rank
+    def _broadcast(self, order: Order) -> None:
+        begin = perf_counter()
+        for tensor in order.tensors():
+            self._transport.broadcast(tensor)
+        self._broadcast_s = perf_counter() - begin
+
+    def _work(self, order: Order) -> tuple[Share, list[Report], dict[str, Tensor], dict[int, str]]:
+        """Train this rank's share, sum it up, reduce; on rank 0 also what the others report and send."""
+        share = Share(order, self._trainer, self._reproducible)
+        for job in self._hands(order)[self._transport.rank]:
+            share.train(job)
+        begin = perf_counter()
+        for total in share.sums.values():
+            self._transport.reduce(total.total)
+        communicating = self._broadcast_s + perf_counter() - begin
+        reports = self._report(order, share, communicating)
+        each = {name: self._bring(reports, kept, failed=False) for name, kept in share.kept.items()}
+        reasons = self._bring(reports, [encode_reason(reason) for reason in share.reasons], failed=True)
+        return share, reports, each, {client: decode_reason(row) for client, row in zip(_clients(reports, 1), reasons)}
+
+    def _hands(self, order: Order) -> list[list[Job]]:
+        """Every rank's jobs, by rank; computed alike everywhere."""
+        return [[], *shares(order.jobs, self._transport.size - 1)] if self._several else [list(order.jobs)]
+
+    def _report(self, order: Order, share: Share, communicating: float) -> list[Report]:
+        """Every rank's report, on rank 0."""
+        longest = max(len(hand) for hand in self._hands(order))
+        table = torch.zeros(longest + 1, 5, dtype=torch.float64)
+        rows = [[len(share.rows), share.seconds, communicating, 0, 0], *share.rows]
+        table[: len(rows)] = torch.tensor(rows, dtype=torch.float64)
+        return [report[: 1 + int(report[0, 0])].tolist() for report in self._transport.gather(table)]
+
+    def _rows(self, order: Order, reports: list[Report]) -> list[tuple[int, Job, list[float]]]:
+        """(rank, job, row) of every job, on rank 0."""
+        hands = zip(self._hands(order), reports)
+        return [(rank, *pair) for rank, (hand, report) in enumerate(hands) for pair in zip(hand, report[1:])]
+
+    def _bring(self, reports: list[Report], own: list[Tensor], failed: bool) -> Tensor:
+        """On rank 0 (n, ...): a tensor from each client that succeeded (or failed), by client id.
+
+        Each rank that has any, as rank 0 knows from the reports, sends its own in one piece.
+        """
+        if self._transport.rank:
+            if own:
+                stacked = torch.stack(own)
+                self._transport.send(torch.tensor([stacked.dim(), *stacked.shape, *[0] * 8][:8]), 0)
+                self._transport.send(stacked, 0)
+            return torch.empty(0)
+        pieces = [torch.stack(own)] if own else []
+        for rank, report in enumerate(reports):
+            if rank and _clients([report], failed):
+                shape = torch.zeros(8, dtype=torch.int64)
+                self._transport.recv(shape, rank)
+                dtype = torch.uint8 if failed else torch.float32
+                pieces.append(torch.empty(shape[1 : 1 + int(shape[0])].tolist(), dtype=dtype))
+                self._transport.recv(pieces[-1], rank)
+        came = [int(row[0]) for report in reports for row in report[1:] if row[4] == failed]
+        return torch.cat(pieces)[torch.tensor(came).argsort()] if pieces else torch.empty(0)
+
+    def _account(self, share: Share, reports: list[Report], each: dict[str, Tensor]) -> None:
+        """Seconds and bytes of the step, on rank 0."""
+        busy = [report[0] for report in reports if report[0][0]]
+        self.seconds["training"] = max(seconds for _, seconds, *_ in busy)
+        # the rank that comes last waits for nobody: its calls are the pure cost
+        self.seconds["communicating"] = min(row[2] for row in busy) if self._several else 0.0
+        self.bytes_down = self._several * sum(map(_bytes, self._order.tensors()))
+        up = [*(total.total for total in share.sums.values()), *each.values()]
+        self.bytes_up = self._several * sum(map(_bytes, up))
+
+
+def _clients(reports: list[Report], failed: int) -> list[int]:
+    """The clients whose job failed (or did not), by id."""
+    return sorted(int(row[0]) for report in reports for row in report[1:] if row[4] == failed)
+
+
+def _bytes(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()

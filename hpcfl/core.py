@@ -1,0 +1,154 @@
+"""The nouns that every part shares: world, job, step, update, cohort."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from heapq import heapreplace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hpcfl.rng import stream
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from hpcfl.flat import Layout
+
+
+@dataclass(frozen=True)
+class World:
+    """What a schedule and a strategy may know of the run: the clients and their data, never the ranks."""
+
+    seed: int
+    rounds: int
+    """Server steps to make."""
+    counts: np.ndarray
+    """(clients, classes) int64: training samples of each class that each client holds."""
+    batch_size: int
+    epochs: tuple[int, int]
+    """Fewest and most local epochs of a job, drawn uniformly."""
+    seconds_per_step: float
+    """Virtual seconds per local step."""
+    layout: Layout | None = None
+    """The model vector's layout; None where only the schedule is wanted."""
+    initial: Tensor | None = None
+    """(P,) float32: the model every run of this seed starts from."""
+
+    @property
+    def clients(self) -> int:
+        """Number of virtual clients."""
+        return len(self.counts)
+
+    def examples(self, client: int) -> int:
+        """Training samples of the client."""
+        return int(self.counts[client].sum())
+
+    def job_epochs(self, client: int, version: int) -> int:
+        """Local epochs of one job; the same wherever and whenever it is asked."""
+        low, high = self.epochs
+        return low if low == high else int(stream(self.seed, "epochs", client, version).integers(low, high + 1))
+
+    def job(self, client: int, version: int, start: float) -> Job:
+        """The job of training `client` from the model of server step `version`, begun at virtual time `start`."""
+        epochs = self.job_epochs(client, version)
+        steps = epochs * math.ceil(self.examples(client) / self.batch_size)
+        finish = start + steps * self.seconds_per_step
+        return Job(client, version, start, finish, self.examples(client), epochs, steps)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One client's local training, from one version of the model."""
+
+    client: int
+    version: int
+    """The server step whose model the client starts from."""
+    start: float
+    finish: float
+    """When it ends on the virtual clock [s]."""
+    examples: int
+    epochs: int
+    steps: int
+    """Local optimizer steps planned."""
+
+    @property
+    def cost(self) -> int:
+        """Samples x epochs: what balances the ranks."""
+        return self.examples * self.epochs
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of the server: which jobs end with it, and which start from the model it makes."""
+
+    index: int
+    time: float
+    """Virtual seconds since the start."""
+    done: tuple[Job, ...]
+    start: tuple[Job, ...]
+
+
+@dataclass(frozen=True)
+class Update:
+    """What became of a job. The uploaded tensors are not here: the cohort has their means."""
+
+    job: Job
+    rank: int
+    steps: int
+    """Local steps really made."""
+    loss: float
+    """Mean training loss over the job's samples."""
+    seconds: float
+    """Wall time of the training."""
+    staleness: int
+    """Server steps made since the model that the client started from."""
+    failure: str | None = None
+    """Why there is no result, or None."""
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """The updates of one step, as a strategy's `combine` sees them: those that succeeded, by client id."""
+
+    updates: tuple[Update, ...]
+    failures: tuple[Update, ...] = ()
+    means: dict[str, Tensor] = field(default_factory=dict)
+    each: dict[str, Tensor] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.updates)
+
+    def __iter__(self) -> Iterator[Update]:
+        return iter(self.updates)
+
+    def mean(self, name: str) -> Tensor:
+        """The mean of an upload over the cohort, weighted as the strategy's `uploads` says: one reduction."""
+        return self.means[name]
+
+    def gather(self, name: str) -> Tensor:
+        """(updates, ...) every client's upload, in the order of iteration. The cost is in the name."""
+        return self.each[name]
+
+
+Send = Callable[[int], "dict[str, Tensor]"]
+"""client -> the named tensors that it receives. Tensors shared between clients travel once."""
+
+
+def shares(jobs: Sequence[Job], workers: int) -> list[list[Job]]:
+    """Deal the jobs to `workers`, longest first to the least loaded: the same on every rank that asks."""
+    loads = [(0, worker) for worker in range(workers)]
+    hands: list[list[Job]] = [[] for _ in range(workers)]
+    for job in sorted(jobs, key=lambda job: (-job.cost, job.client)):
+        load, worker = loads[0]
+        heapreplace(loads, (load + job.cost, worker))
+        hands[worker].append(job)
+    return hands
+
+
+def first_line(error: BaseException) -> str:
+    """An exception as one short line: its type and the first line of what it says."""
+    said: Any = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {said[0]}"[:500].rstrip(": ")

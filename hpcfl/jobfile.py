@@ -1,0 +1,90 @@
+"""Read a job: a TOML file or one that ships with hpcfl, with `--set` overrides on top."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from hpcfl.errors import JobError
+from hpcfl.schema import JobSpec
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+__all__ = ["JobFile", "read"]
+
+QUICKSTART = "quickstart"
+
+
+@dataclass(frozen=True)
+class JobFile:
+    """A job as it was written and as it was understood."""
+
+    text: str
+    """The file, verbatim."""
+    spec: JobSpec
+    folder: Path | None
+    """Where the file lies: modules beside it can be named by dotted paths."""
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the resolved job: equal for jobs that mean the same."""
+        return hashlib.sha256(json.dumps(self.spec.resolved(), sort_keys=True).encode()).hexdigest()
+
+
+def read(job: str | None, overrides: Sequence[str] = (), out: str | None = None) -> JobFile:
+    """The job at the path `job` (None: the quickstart), each override "a.b=value" applied; JobError says what is wrong."""
+    name, text, folder = _text(job)
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as failure:
+        raise JobError(f"{name}: not valid TOML: {failure}") from None
+    table.setdefault("name", Path(name).stem)
+    for override in overrides:
+        _apply(table, override)
+    if out is not None:
+        table.setdefault("results", {})["path"] = out
+    return JobFile(text, JobSpec.parse(table, name), folder)
+
+
+def _text(job: str | None) -> tuple[str, str, Path | None]:
+    if job in (None, QUICKSTART) and not Path(QUICKSTART).is_file():
+        return f"{QUICKSTART}.toml", (files("hpcfl") / "jobs" / f"{QUICKSTART}.toml").read_text("utf-8"), None
+    path = Path(job or QUICKSTART)
+    try:
+        return str(path), path.read_text("utf-8"), path.resolve().parent
+    except FileNotFoundError:
+        raise JobError(f"job file {job} does not exist") from None
+    except (OSError, UnicodeDecodeError) as failure:
+        raise JobError(f"job file {job} cannot be read: {failure}") from None
+
+
+def _apply(table: dict[str, Any], override: str) -> None:
+    key, equals, value = override.partition("=")
+    words = key.strip().split(".")
+    if not equals or not all(words):
+        raise JobError(f"--set {override}: should be KEY=VALUE, say --set client.lr=0.05")
+    for depth, word in enumerate(words[:-1]):
+        inner = table.setdefault(word, {})
+        if isinstance(inner, str):  # a component by its name alone: strategy = "fedprox", --set strategy.mu=0.1
+            inner = table[word] = {"name": inner}
+        if not isinstance(inner, dict):
+            raise JobError(f"--set {override}: {'.'.join(words[: depth + 1])} is {inner!r}, not a table")
+        table = inner
+    table[words[-1]] = _value(value.strip())
+
+
+def _value(text: str) -> Any:
+    """A TOML value; anything else is a string, so that quotes are not needed on the command line."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text

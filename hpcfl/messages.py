@@ -1,0 +1,128 @@
+"""What rank 0 tells the others about a step: int64 headers, then each distinct tensor once.
+
+A header is a table of numbers of fixed width, so nothing is pickled and a wrong length cannot be mistaken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hpcfl.core import Job, Send, World
+
+__all__ = ["Order", "decode", "decode_reason", "encode", "encode_reason"]
+
+DTYPES = (torch.float32, torch.float64, torch.int64, torch.uint8)
+NAME = 32
+"""Bytes of a tensor's name, padded."""
+DIMENSIONS = 4
+JOB_WORDS = 4
+TENSOR_WORDS = 2 + DIMENSIONS
+CONTENT_WORDS = 2 + NAME // 8
+REASON = 512
+"""Bytes of a failure's reason, padded."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """Jobs to do, and for each the named tensors that its client receives. Jobs share parcels, parcels share tensors."""
+
+    jobs: tuple[Job, ...]
+    parcels: tuple[dict[str, Tensor], ...]
+    parcel_of: dict[int, int]
+    """client -> the number of its parcel."""
+
+    @classmethod
+    def of(cls, jobs: Sequence[Job], send: Send) -> Order:
+        """The order for `jobs`; parcels that hold the very same tensors become one."""
+        known: dict[tuple[tuple[str, int], ...], int] = {}
+        parcels: list[dict[str, Tensor]] = []
+        numbers: dict[int, int] = {}
+        for job in jobs:
+            parcel = send(job.client)
+            key = tuple((name, id(tensor)) for name, tensor in sorted(parcel.items()))
+            if key not in known:
+                known[key] = len(parcels)
+                parcels.append(parcel)
+            numbers[job.client] = known[key]
+        return cls(tuple(jobs), tuple(parcels), numbers)
+
+    def sent(self, job: Job) -> dict[str, Tensor]:
+        """The parcel of one of the jobs."""
+        return self.parcels[self.parcel_of[job.client]]
+
+    def tensors(self) -> list[Tensor]:
+        """The distinct tensors: what really travels."""
+        return list({id(tensor): tensor for parcel in self.parcels for tensor in parcel.values()}.values())
+
+
+def encode(order: Order) -> tuple[Tensor, Tensor]:
+    """(4,) counts and (n,) body, int64: jobs, then distinct tensors, then what each parcel holds."""
+    tensors = order.tensors()
+    place = {id(tensor): number for number, tensor in enumerate(tensors)}
+    rows: list[int] = []
+    for job in order.jobs:
+        start = int(np.float64(job.start).view(np.int64))
+        rows += [job.client, job.version, start, order.parcel_of[job.client]]
+    for tensor in tensors:
+        shape = [*tensor.shape, *[0] * DIMENSIONS][:DIMENSIONS]
+        rows += [DTYPES.index(tensor.dtype), tensor.dim(), *shape]
+    contents = [
+        (number, name, place[id(tensor)])
+        for number, parcel in enumerate(order.parcels)
+        for name, tensor in parcel.items()
+    ]
+    for number, name, tensor_number in contents:
+        rows += [number, tensor_number, *_words(name)]
+    body = torch.tensor(rows, dtype=torch.int64)
+    return torch.tensor([len(order.jobs), len(tensors), len(contents), len(body)]), body
+
+
+def decode(counts: Tensor, body: Tensor, world: World, device: torch.device) -> Order:
+    """The order, its tensors still empty: to be filled in the order of `tensors()`. ValueError if it makes no sense."""
+    jobs_count, tensors_count, contents_count, length = counts.tolist()
+    rows = body.tolist()
+    if len(rows) != length or length != JOB_WORDS * jobs_count + TENSOR_WORDS * tensors_count + CONTENT_WORDS * contents_count:
+        raise ValueError(f"an order of {len(rows)} words does not hold {counts.tolist()}")
+    take = iter(rows)
+    jobs: list[Job] = []
+    parcel_of: dict[int, int] = {}
+    for _ in range(jobs_count):
+        client, version, start, parcel = (next(take) for _ in range(JOB_WORDS))
+        jobs.append(world.job(client, version, float(np.int64(start).view(np.float64))))
+        parcel_of[client] = parcel
+    tensors = []
+    for _ in range(tensors_count):
+        dtype, dimensions, *shape = (next(take) for _ in range(TENSOR_WORDS))
+        tensors.append(torch.empty(shape[:dimensions], dtype=DTYPES[dtype], device=device))
+    parcels: list[dict[str, Tensor]] = [{} for _ in range(max(parcel_of.values(), default=-1) + 1)]
+    for _ in range(contents_count):
+        number, tensor_number, *name = (next(take) for _ in range(CONTENT_WORDS))
+        parcels[number][_name(name)] = tensors[tensor_number]
+    return Order(tuple(jobs), tuple(parcels), parcel_of)
+
+
+def encode_reason(reason: str) -> Tensor:
+    """(REASON,) uint8."""
+    text = reason.encode()[:REASON].ljust(REASON, b"\0")
+    return torch.frombuffer(bytearray(text), dtype=torch.uint8)
+
+
+def decode_reason(row: Tensor) -> str:
+    """The text of `encode_reason`."""
+    return bytes(row.tolist()).rstrip(b"\0").decode(errors="replace")
+
+
+def _words(name: str) -> list[int]:
+    padded = name.encode().ljust(NAME, b"\0")
+    if len(padded) > NAME:
+        raise ValueError(f"tensor name {name!r} is longer than {NAME} bytes")
+    return np.frombuffer(padded, np.int64).tolist()
+
+
+def _name(words: list[int]) -> str:
+    return np.array(words, np.int64).tobytes().rstrip(b"\0").decode()

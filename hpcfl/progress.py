@@ -1,0 +1,72 @@
+"""What a person sees while a job runs: a live line in a terminal, plain lines in a batch log."""
+
+from __future__ import annotations
+
+import math
+import sys
+from time import perf_counter
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+__all__ = ["Reporter"]
+
+QUIET_S = 1.0
+"""Plain lines come at most this often [s], the first and the last one always: a log of 10,000 rounds stays readable."""
+
+
+class Reporter:
+    """Progress of `total` rounds on `stream`: round, accuracy, loss, clients per second, time left."""
+
+    def __init__(self, total: int, stream: TextIO | None = None):
+        self._console = Console(file=stream or sys.stdout, highlight=False)
+        self._total, self._done, self._clients = total, 0, 0
+        self._begin = self._said = perf_counter()
+        self._accuracy, self._loss = math.nan, math.nan
+        self._bar: Any = None
+        if self._console.is_terminal:
+            self._bar = Progress(
+                TextColumn("round"), MofNCompleteColumn(), BarColumn(24), TextColumn("{task.fields[said]}"),
+                console=self._console,
+            )  # fmt: skip
+            self._task = self._bar.add_task("rounds", total=total, said="")
+
+    def __enter__(self) -> Reporter:
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def step(self, index: int, clients: int, loss: float, accuracy: float) -> None:
+        """Round `index` is over; `loss` and `accuracy` are NaN where it was not evaluated: the last ones stay."""
+        now = perf_counter()
+        self._done, self._clients = self._done + 1, self._clients + clients
+        if not math.isnan(accuracy):
+            self._accuracy, self._loss = accuracy, loss
+        elapsed = max(now - self._begin, 1e-9)
+        left = (self._total - index) * elapsed / self._done
+        said = (
+            f"accuracy {self._accuracy:.4f}  loss {self._loss:.4f}  "
+            f"{self._clients / elapsed:.3g} clients/s  ETA {clock(left)}"
+        )
+        if self._bar:
+            self._bar.update(self._task, completed=index, said=said)
+        elif index == self._total or self._done == 1 or now - self._said >= QUIET_S:
+            self._said = now
+            self.line(f"round {index}/{self._total}  {said}")
+
+    def line(self, text: str) -> None:
+        """A line of its own."""
+        self._console.print(text, soft_wrap=True, markup=False)
+        self._console.file.flush()
+
+
+def clock(seconds: float) -> str:
+    """65 -> 1:05, 3700 -> 1:01:40."""
+    whole = round(seconds)
+    hours, minutes = divmod(whole // 60, 60)
+    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"

@@ -1,0 +1,111 @@
+"""What one rank does from the moment the ranks agree on the job: the server's life, and a client rank's."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+import torch
+
+from hpcfl import build, engine
+from hpcfl.collective import Collective
+from hpcfl.core import first_line
+from hpcfl.data import fetch, find_root
+from hpcfl.environment import describe
+from hpcfl.errors import HpcflError, RankError
+from hpcfl.jobfile import JobFile
+from hpcfl.launch import Placement
+from hpcfl.progress import Reporter
+from hpcfl.record import Recorder
+from hpcfl.results import Writer
+from hpcfl.runner import DOWNLOAD_S, Outlook, agree, connect
+
+__all__ = ["run_rank"]
+
+
+def run_rank(placement: Placement, rendezvous: Any, job: JobFile, outlook: Outlook) -> None:
+    """Build this rank's parts, and train or serve until the job is done."""
+    spec, serves = job.spec, placement.rank == 0
+    gpus = [int(said) for said in rendezvous.exchange(str(torch.cuda.device_count()))]
+    if spec.data.download:
+        agree(placement, rendezvous, lambda: download(placement, spec.data), limit_s=DOWNLOAD_S)
+    device = agree(placement, rendezvous, lambda: build.choose_device(spec.device.kind, placement, gpus))
+    trains = placement.size == 1 or not serves
+    parts = agree(
+        placement, rendezvous,
+        lambda: build.assemble(job, device, trains=trains, serves=serves), lambda parts: parts.fingerprint,
+    )  # fmt: skip
+    described = rendezvous.exchange(f"{os.uname().nodename} {device} {torch.__version__}")
+    path = build.result_path(spec)
+    writer = agree(placement, rendezvous, lambda: open_results(job, path, parts) if serves else None)
+    transport = connect(placement, rendezvous, device, spec.server.timeout_s)
+    pool = Collective(transport, parts.trainer, parts.world, spec.reproducible)
+    with transport:
+        try:
+            if serves:
+                outlook.file = str(path)
+                environment = describe(placement, rendezvous.mpi, transport.backend, described, spec.threads)
+                serve(job, parts, pool, writer, environment, outlook)
+            else:
+                pool.serve()
+        except Exception as failure:
+            fail(transport, placement, failure)
+
+
+def serve(job: JobFile, parts: build.Parts, pool: Collective, writer: Writer, environment: dict, outlook: Outlook) -> None:
+    """Rank 0: the round loop, with the result file open and progress shown."""
+    spec, world = job.spec, parts.world
+    clients = {
+        "examples": world.counts.sum(axis=1),
+        "classes": world.counts,
+        "delay": np.zeros(world.clients),
+        "architecture": np.array([spec.model.name] * world.clients, dtype=object),
+    }
+    with writer, Reporter(world.rounds) as progress:
+        writer.start(job.text, spec.resolved(), environment, clients, parts.dataset.labels)
+        record = Recorder(
+            world, pool, writer, progress, parts.evaluate(spec.server.test_batch_size),
+            evaluate_every=spec.server.evaluate_every, keep_every=spec.checkpoint.every,
+            wall_clock=spec.clock == "wall", outlook=outlook,
+        )  # fmt: skip
+        engine.run(world, parts.strategy, parts.schedule, pool, record, spec.server.min_clients)
+        pool.close()
+        writer.finish()
+        progress.line(f"results: {outlook.file}")
+        progress.line(f"look into it: hpcfl show {outlook.file}")
+
+
+def open_results(job: JobFile, path: Any, parts: build.Parts) -> Writer:
+    """The result file, made before any rank trains: what cannot be written is known now."""
+    kept = 1 + (job.spec.rounds // job.spec.checkpoint.every if job.spec.checkpoint.every else 0)
+    expected = kept * 4 * parts.world.layout.size + job.spec.rounds * 200 + (1 << 20)
+    return Writer(path, overwrite=job.spec.results.overwrite, expected_bytes=expected)
+
+
+def download(placement: Placement, data: Any) -> None:
+    """The first rank of each node fetches; the others wait in the agreement that follows."""
+    if placement.local_rank == 0:
+        fetch(data.name, find_root(data.root, os.environ), data.params)
+
+
+def fail(transport: Any, placement: Placement, failure: Exception) -> None:
+    """End this rank, and with it the job: rank 0 says the reason, once."""
+    ours = isinstance(failure, HpcflError)
+    if not ours:
+        traceback.print_exc()
+    reason = str(failure) if ours else first_line(failure)
+    code = failure.exit_code if ours else 1
+    if placement.rank == 0:
+        print(f"hpcfl: error: {reason}", file=sys.stderr, flush=True)
+        if placement.size > 1:
+            with suppress(RuntimeError):
+                transport.told()
+    else:
+        transport.report(None if isinstance(failure, RankError) else reason)
+    sys.stdout.flush()
+    # not sys.exit: MPI_Finalize and a process group in use would wait for ranks that may be gone
+    os._exit(code)

@@ -1,0 +1,109 @@
+"""One job from its file to its result: ranks meet, agree on what to do, do it, and end together."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from hpcfl.core import first_line
+from hpcfl.errors import HpcflError, Refused
+from hpcfl.jobfile import read
+from hpcfl.launch import Placement, detect
+from hpcfl.signals import end_on_signals
+from hpcfl.transport.rendezvous import Rendezvous, meet
+
+if TYPE_CHECKING:
+    from hpcfl.transport.group import Group, Solo
+
+__all__ = ["agree", "connect", "run_job"]
+
+T = TypeVar("T")
+DOWNLOAD_S = 7200.0
+"""Longest wait for another rank's download [s]."""
+
+
+@dataclass
+class Outlook:
+    """Where the run is, for the last words of an interrupted one."""
+
+    rank: int
+    place: str = "before the first round"
+    file: str | None = None
+
+    def last_words(self, name: str) -> None:
+        if self.rank == 0:
+            kept = f"; {self.file} is readable up to there" if self.file else ""
+            print(f"hpcfl: stopped by {name} {self.place}{kept}", file=sys.stderr)
+
+
+def run_job(job: str | None, overrides: Sequence[str], out: str | None) -> None:
+    """Run the job on all ranks of this launch; every rank calls it. Refused or HpcflError where it cannot."""
+    placement = detect(os.environ)
+    outlook = Outlook(placement.rank)
+    end_on_signals(outlook.last_words)
+    rendezvous = meet(placement)
+    file = agree(placement, rendezvous, lambda: read(job, overrides, out), lambda file: file.digest)
+
+    from hpcfl.rank import run_rank  # PyTorch is imported from here on
+
+    run_rank(placement, rendezvous, file, outlook)
+
+
+def agree(
+    placement: Placement,
+    rendezvous: Rendezvous,
+    action: Callable[[], T],
+    fingerprint: Callable[[T], str] = lambda value: "",
+    limit_s: float | None = None,
+) -> T:
+    """Do `action` on every rank and go on only if it succeeded on all, with equal fingerprints.
+
+    Otherwise rank 0 prints one message, and every rank raises Refused.
+    """
+    try:
+        value = action()
+        said = f"ok {fingerprint(value)}"
+    except HpcflError as failure:
+        said = f"{failure.exit_code} {failure}"
+    except Exception as failure:  # a defect of ours, or of the user's own module: its place matters
+        traceback.print_exc()
+        said = f"1 {first_line(failure)}"
+    answers = rendezvous.exchange(said, **({"limit_s": limit_s} if limit_s else {}))
+    if all(answer == answers[0] and answer.startswith("ok") for answer in answers):
+        return value
+    if placement.rank == 0:
+        print(f"hpcfl: error: {disagreement(answers)}", file=sys.stderr, flush=True)
+    if placement.size > 1:
+        rendezvous.exchange("told")  # a rank that ended earlier would make the launcher kill rank 0 before it spoke
+    codes = [int(answer.split()[0]) for answer in answers if not answer.startswith("ok")]
+    raise Refused(max(codes, default=1))
+
+
+def disagreement(answers: list[str]) -> str:
+    """One message out of every rank's answer, "ok FINGERPRINT" or "CODE REASON"."""
+    failed = {rank: answer.partition(" ")[2] for rank, answer in enumerate(answers) if not answer.startswith("ok")}
+    if not failed:
+        others = [str(rank) for rank, answer in enumerate(answers) if answer != answers[0]]
+        return (
+            f"rank {', '.join(others)} does not have the same job, data or first model as rank 0: "
+            "check that the job file, the datasets and the installed versions are the same on every node"
+        )
+    reasons: dict[str, list[int]] = {}
+    for rank, reason in failed.items():
+        reasons.setdefault(reason, []).append(rank)
+    if len(reasons) == 1 and len(failed) == len(answers):
+        return next(iter(reasons))
+    return "\n".join(f"rank {', '.join(map(str, ranks))}: {reason}" for reason, ranks in reasons.items())
+
+
+def connect(placement: Placement, rendezvous: Any, device: Any, timeout_s: float) -> Group | Solo:
+    """The transport between all ranks."""
+    from hpcfl.transport.group import Group, Solo
+
+    if placement.size == 1:
+        return Solo()
+    return Group(placement, rendezvous.store(), device, timeout_s)

@@ -1,0 +1,233 @@
+"""What a job file may say: every key with its type, its limits and the sentence that explains it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from hpcfl.errors import JobError
+
+Positive = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(gt=0, le=1)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Section(BaseModel):
+    """A table of the job file. Unknown keys and wrong types are errors; nothing is converted silently."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+
+
+class Component(Section):
+    """Something replaceable: a short name or a dotted path, and what its constructor takes.
+
+    `model = "mlp"`, `model = {name = "mlp", hidden = [64]}` and `model = {name = "mlp", params = {hidden = [64]}}`
+    are three spellings of the same component.
+    """
+
+    name: str
+    """A short name from the table of its kind, or the dotted path of a class or function."""
+    params: dict[str, Any] = {}
+    """Arguments of the component; keys beside `name` are taken as such too."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fold(cls, given: Any) -> Any:
+        if isinstance(given, str):
+            return {"name": given}
+        if not isinstance(given, dict):
+            return given
+        own = {key: value for key, value in given.items() if key in cls.model_fields}
+        loose = {key: value for key, value in given.items() if key not in cls.model_fields}
+        params = own.get("params", {})
+        if not loose or not isinstance(params, dict):
+            return {**own, "params": params}
+        if twice := sorted(set(loose) & set(params)):
+            raise ValueError(f"{', '.join(twice)} given twice, beside params and inside it")
+        return {**own, "params": {**params, **loose}}
+
+
+class Data(Component):
+    """Which dataset, and where it lies."""
+
+    root: str | None = None
+    """Folder that holds the datasets; without it the environment variable HPCFL_DATA."""
+    download: bool = False
+    """Fetch the dataset into the root if it is not there (once per node; the other ranks wait)."""
+    transform: Component | None = None
+    """Augmentation of training batches on the device, say {name = "crop_flip", padding = 4}."""
+
+
+class Partition(Component):
+    """How the training data is dealt to the virtual clients."""
+
+    name: str = "iid"
+    """iid, dirichlet, shards, or a dotted path."""
+    clients: Positive = 10
+    """Number of virtual clients; independent of the number of ranks."""
+
+
+class Model(Component):
+    """The architecture that is trained."""
+
+    name: str = "cnn"
+    """mlp, lenet5, cnn, or a dotted path such as torchvision.models.resnet18."""
+
+
+class Client(Section):
+    """What a client does with the model it is given."""
+
+    epochs: Positive | Annotated[list[Positive], Field(min_length=2, max_length=2)] = 1
+    """Passes over the client's data per job; [a, b] draws them uniformly per job (stragglers do partial work)."""
+    batch_size: Positive = 32
+    """Samples per local step; the last batch of an epoch may be smaller."""
+    lr: Rate = 0.01
+    """Learning rate of the client's optimizer."""
+    lr_schedule: Component | None = None
+    """A torch.optim.lr_scheduler class, stepped once per server step: cosine, step, multistep, exponential, or a path."""
+    optimizer: Component = Component(name="sgd")
+    """sgd, adam, adamw, or a torch.optim class; starts anew with every job."""
+    loss: Component = Component(name="cross_entropy")
+    """cross_entropy, or a path to loss(logits, labels) giving a scalar tensor."""
+    seconds_per_step: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
+    """Virtual seconds that one local step lasts on the virtual clock."""
+
+    @field_validator("epochs")
+    @classmethod
+    def _ordered(cls, epochs: int | list[int]) -> int | list[int]:
+        if isinstance(epochs, list) and epochs[0] > epochs[1]:
+            raise ValueError("the first number must not be larger than the second")
+        return epochs
+
+
+class Strategy(Component):
+    """What the server computes; the fields of the algorithm's own dataclass go here too."""
+
+    name: str = "fedavg"
+    """fedavg, fedprox, centralized, or a dotted path."""
+
+
+class Schedule(Component):
+    """When the server steps, and which clients train in between."""
+
+    name: str = "synchronous"
+    """synchronous, or a dotted path."""
+
+
+class Server(Section):
+    """What rank 0 does between the rounds."""
+
+    evaluate_every: Positive = 1
+    """Server steps between two evaluations of the global model on the test set; the last step is always evaluated."""
+    test_batch_size: Positive = 500
+    """Samples per batch of that evaluation."""
+    min_clients: Positive = 1
+    """Clients that must succeed in a step; with fewer the run ends with an error."""
+    timeout_s: Seconds = 1800.0
+    """Longest wait of one rank for another [s]; must exceed the longest round."""
+
+
+class Results(Section):
+    """The result file."""
+
+    path: str | None = None
+    """Where to write it; without it the first free one of results/NAME.h5, results/NAME-2.h5, ..."""
+    overwrite: bool = False
+    """Replace a file that exists."""
+
+
+class Checkpoint(Section):
+    """What is kept of a run beside its end."""
+
+    every: Annotated[int, Field(ge=0)] = 0
+    """Keep the global model in the result file after every so many server steps; 0 keeps the final one only."""
+
+
+class Device(Section):
+    """What the ranks compute on."""
+
+    kind: Literal["auto", "cpu", "cuda"] = "auto"
+    """cpu; cuda, one GPU per rank by its place on the node; auto takes cuda where every rank sees a GPU."""
+
+
+class JobSpec(Section):
+    """A job: everything that decides the numbers of a run."""
+
+    name: str = Field(default="run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Names the result file; letters, digits, dot, dash and underscore."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """Drives everything that is random."""
+    rounds: Positive
+    """Server steps to make."""
+    clock: Literal["virtual", "wall"] = "virtual"
+    """virtual: time follows from the job alone; wall: time is what the machine took."""
+    threads: Positive = 1
+    """CPU threads per rank; they change the bits of a convolution's gradient, so they belong to the job."""
+    reproducible: bool = True
+    """Exact sums: the same bits on any number of ranks. false sums in float32, a little faster."""
+    data: Data
+    """The dataset."""
+    partition: Partition = Partition()
+    """The clients' shares of it."""
+    model: Model = Model()
+    """The architecture."""
+    client: Client = Client()
+    """Local training."""
+    strategy: Strategy = Strategy()
+    """The algorithm."""
+    schedule: Schedule = Schedule()
+    """When the server steps."""
+    server: Server = Server()
+    """Evaluation and patience."""
+    results: Results = Results()
+    """The result file."""
+    checkpoint: Checkpoint = Checkpoint()
+    """What is kept on the way."""
+    device: Device = Device()
+    """Where it computes."""
+
+    @classmethod
+    def parse(cls, table: dict[str, Any], source: str) -> JobSpec:
+        """The job in `table`; JobError lists every mistake at once, each with its key."""
+        try:
+            return cls.model_validate(table)
+        except ValidationError as failure:
+            lines = [_explain(error) for error in failure.errors()]
+            raise JobError(f"{source}:\n  " + "\n  ".join(dict.fromkeys(lines))) from None
+
+    def resolved(self) -> dict[str, Any]:
+        """The job with every default written out, as plain dicts, lists, strings and numbers."""
+        return self.model_dump(mode="json")
+
+
+def unknown_key(key: str, valid: Iterable[str]) -> str:
+    """The sentence for a key (dotted) that does not exist: the nearest valid ones, or all of them."""
+    valid = sorted(valid)
+    near = get_close_matches(key.rpartition(".")[2], valid, n=2, cutoff=0.6)
+    return f"{key}: unknown key; " + (f"did you mean {' or '.join(near)}?" if near else f"valid: {', '.join(valid)}")
+
+
+def _explain(error: Any) -> str:
+    """One line for one of pydantic's errors: the key, what was given, what is valid."""
+    words = [str(part) for part in error["loc"] if not str(part).startswith(("constrained-", "list[", "function-"))]
+    words = [word for word in words if word not in ("int", "Component")]
+    key = ".".join(words)
+    if error["type"] == "extra_forbidden":
+        return unknown_key(key, _fields_at(words[:-1]))
+    if error["type"] == "missing":
+        return f"{key}: required, but missing"
+    message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if error["type"] in ("model_type", "model_attributes_type", "dict_type"):
+        message = f"should be a table [{key}]"
+    return f"{key} = {error['input']!r}: {message[:1].lower()}{message[1:]}"
+
+
+def _fields_at(path: list[str]) -> list[str]:
+    section: Any = JobSpec
+    for word in path:
+        section = section.model_fields[word].annotation
+    return list(section.model_fields)

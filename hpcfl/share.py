@@ -1,0 +1,93 @@
+"""A rank's share of a step: its clients trained one after the other, each summed up as it finishes."""
+
+from __future__ import annotations
+
+import math
+import traceback
+from time import perf_counter
+from typing import Any
+
+from torch import Tensor
+
+from hpcfl.core import Job, first_line
+from hpcfl.messages import Order
+from hpcfl.sums import LIMIT, ExactSum, FloatSum
+from hpcfl.training import Trainer, largest
+
+__all__ = ["Share"]
+
+
+class Share:
+    """Sums, kept uploads and reports of the jobs that one rank trains. Memory does not grow with their number."""
+
+    def __init__(self, order: Order, trainer: Trainer, reproducible: bool):
+        self._order, self._trainer = order, trainer
+        self._uploads: dict[str, str] = trainer.strategy.uploads
+        self._exact = reproducible
+        self._wholes = {"examples": sum(job.examples for job in order.jobs), "clients": len(order.jobs)}
+        kind = ExactSum if reproducible else FloatSum
+        averaged = [name for name, how in self._uploads.items() if how != "each"]
+        self.sums: dict[str, Any] = {name: kind(self._shape(name), trainer.device) for name in averaged}
+        self.kept: dict[str, list[Tensor]] = {name: [] for name in self._uploads if name not in self.sums}
+        self.rows: list[list[float]] = []
+        """For each job: client, steps, loss, seconds, whether it failed."""
+        self.reasons: list[str] = []
+        """Of the failed ones, in order."""
+        self.seconds = 0.0
+        """Spent training."""
+
+    def train(self, job: Job) -> None:
+        """Train one client and take its uploads in; what goes wrong is that client's failure."""
+        begin = perf_counter()
+        steps, loss, reason = 0, math.nan, None
+        try:
+            uploads, fit = self._trainer.train(job, self._order.sent(job))
+            steps, loss = fit.steps, fit.loss.item() / max(1, fit.examples)
+            reason = self._unfit(uploads, loss)
+        except Exception as failure:
+            reason = _located(failure)
+        if reason is None:
+            self._take(job, uploads)
+        else:
+            self.reasons.append(reason)
+        seconds = perf_counter() - begin
+        self.rows.append([job.client, steps, loss, seconds, reason is not None])
+        self.seconds += seconds
+
+    def weight(self, name: str, job: Job) -> float:
+        """The job's share of the planned whole in the average of an upload."""
+        how = self._uploads[name]
+        return (job.examples if how == "examples" else 1) / self._wholes[how]
+
+    def _take(self, job: Job, uploads: dict[str, Tensor]) -> None:
+        for name, value in uploads.items():
+            if name in self.sums:
+                self.sums[name].add(value, self.weight(name, job))
+            else:
+                self.kept[name].append(value.float().clone())
+
+    def _unfit(self, uploads: dict[str, Tensor], loss: float) -> str | None:
+        """Why these uploads cannot be taken, or None."""
+        if set(uploads) != set(self._uploads):
+            return f"local returned {sorted(uploads)}, but the strategy's uploads are {sorted(self._uploads)}"
+        if not math.isfinite(loss):
+            return f"training loss is {loss}"
+        for name, value in uploads.items():
+            size = largest(value)
+            if not math.isfinite(size):
+                return f"non-finite values in the upload {name!r}"
+            if name in self.sums and tuple(value.shape) != self._shape(name):
+                return f"upload {name!r} has shape {tuple(value.shape)}, expected {self._shape(name)}"
+            if name in self.sums and self._exact and size >= LIMIT:
+                return f"upload {name!r} diverged: a value of {size:.3g} is beyond the {LIMIT:g} that exact sums hold"
+        return None
+
+    def _shape(self, name: str) -> tuple[int, ...]:
+        """An averaged upload looks like what was sent under its name, or is a scalar."""
+        return next((tuple(parcel[name].shape) for parcel in self._order.parcels if name in parcel), ())
+
+
+def _located(failure: Exception) -> str:
+    """The failure and the line that raised it."""
+    place = traceback.extract_tb(failure.__traceback__)[-1]
+    return f"{first_line(failure)} ({place.filename.rpartition('/')[2]}:{place.lineno})"

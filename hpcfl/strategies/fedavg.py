@@ -1,0 +1,63 @@
+"""FedAvg (McMahan et al. 2017, AISTATS), and the default of every hook: an algorithm overrides what it changes.
+
+    w' = sum n_k w_k / sum n_k
+
+A strategy's state is named tensors and nothing else; `state["w"]` is the global model, a vector of P float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from torch import Tensor
+
+from hpcfl.core import Cohort, World
+
+if TYPE_CHECKING:
+    from hpcfl.training import Client, Fit
+
+State = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class FedAvg:
+    """Clients train the global model for some epochs; the server averages, weighted by their samples."""
+
+    uploads: ClassVar[dict[str, str]] = {"w": "examples"}
+    """What a client uploads, and what becomes of it: averaged weighted by "examples", averaged over "clients"
+    alike, or brought to the server as it is ("each"). Averages are summed up where the clients train; an averaged
+    tensor has the shape of the one sent under its name, or is a scalar."""
+    pooled: ClassVar[bool] = False
+    """The clients' data is merged into one client."""
+
+    # on the server
+    def init(self, world: World) -> State:
+        """The state before the first step."""
+        return {"w": world.initial}
+
+    def send(self, state: State, client: int) -> State:
+        """What the client receives. The same tensor for several clients travels once."""
+        return {"w": state["w"]}
+
+    def combine(self, state: State, updates: Cohort) -> State:
+        """The state after a step, from the updates that arrived."""
+        return {"w": updates.mean("w")}
+
+    # on the client
+    def local(self, fit: Fit, sent: State, client: Client) -> State:
+        """A job: what to train from what was received, and what to upload. Names as in `uploads`."""
+        return {"w": fit(sent["w"])}
+
+    def loss(self, logits: Tensor, labels: Tensor, client: Client) -> Tensor:
+        """The loss of a batch, a scalar; the job's own unless the algorithm has one."""
+        return client.loss(logits, labels)
+
+    def correct(self, grad: Tensor, w: Tensor, sent: State, client: Client) -> None:
+        """Change the gradient of a local step in place. `grad` and `w` are the trainable part of the vector."""
+
+    # in evaluation
+    def predict(self, forward: Callable[[Tensor], Tensor], w: Tensor) -> Tensor:
+        """Logits of a batch; `forward(vector)` applies the architecture to it."""
+        return forward(w)

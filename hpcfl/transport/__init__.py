@@ -1,0 +1,1 @@
+"""How ranks exchange tensors: six verbs over torch.distributed, or over nothing at all."""

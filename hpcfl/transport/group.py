@@ -1,0 +1,230 @@
+"""The six verbs between ranks, over torch.distributed; a failure names the rank.
+
+broadcast and reduce are the traffic of a synchronous round. Rank 0 is always the one that sends to all or receives
+from all. Tensors travel as they are: no pickle, no object lists.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from threading import Event, Thread
+from typing import Any, Protocol
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from hpcfl.core import first_line
+from hpcfl.errors import RankError
+from hpcfl.launch import Placement
+
+__all__ = ["Group", "Solo", "Transport"]
+
+PULSE_S = 1.0
+"""Seconds between two signs of life."""
+
+
+class Transport(Protocol):
+    """What pools need of it. Every rank calls broadcast, reduce, gather and barrier in the same order."""
+
+    rank: int
+    size: int
+
+    def broadcast(self, tensor: Tensor) -> None:
+        """Rank 0's tensor into everybody's, in place."""
+
+    def reduce(self, tensor: Tensor) -> None:
+        """The sum over all ranks into rank 0's tensor; the others' contents are lost."""
+
+    def gather(self, tensor: Tensor) -> list[Tensor]:
+        """On rank 0 every rank's tensor (all of one shape), by rank; an empty list elsewhere."""
+
+    def send(self, tensor: Tensor, rank: int) -> None:
+        """Give the tensor to a rank that receives one of this shape."""
+
+    def recv(self, tensor: Tensor, rank: int) -> None:
+        """Fill the tensor with what the rank sends."""
+
+    def barrier(self) -> None:
+        """Wait for all ranks."""
+
+
+class Solo:
+    """One rank: every verb is done before it begins."""
+
+    rank, size, backend = 0, 1, "none"
+
+    def __enter__(self) -> Solo:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        """Nothing to leave."""
+
+    def broadcast(self, tensor: Tensor) -> None:
+        """Everybody has it."""
+
+    def reduce(self, tensor: Tensor) -> None:
+        """It is the sum."""
+
+    def gather(self, tensor: Tensor) -> list[Tensor]:
+        return [tensor]
+
+    def send(self, tensor: Tensor, rank: int) -> None:
+        raise ValueError("one rank has nobody to send to")
+
+    def recv(self, tensor: Tensor, rank: int) -> None:
+        raise ValueError("one rank has nobody to receive from")
+
+    def barrier(self) -> None:
+        """Everybody is here."""
+
+
+class Group:
+    """Several ranks. Leaving the `with` block ends the process group; without that a job aborts at its exit."""
+
+    def __init__(self, placement: Placement, address: tuple[str, int, Any], device: torch.device, timeout_s: float):
+        host, port, self._store = address
+        self.rank, self.size = placement.rank, placement.size
+        if placement.size == placement.local_size:
+            # one node: gloo would ask the name service for the host's own name, which a container may not know
+            names = [name for _, name in socket.if_nameindex()]
+            os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo" if "lo" in names else names[0])
+        self._store.set(f"device/{self.rank}", _identity(device))
+        identities = [self._store.get(f"device/{rank}").decode() for rank in range(self.size)]
+        own_gpu = all(name.startswith("cuda") for name in identities) and len(set(identities)) == self.size
+        self.backend = "nccl" if own_gpu else "gloo"
+        self._wire = device if own_gpu else torch.device("cpu")
+        self._timeout_s = timeout_s
+        self._calls = 0
+        limit = timedelta(seconds=timeout_s)
+        dist.init_process_group(
+            self.backend, store=dist.PrefixStore("group", self._store), rank=self.rank, world_size=self.size,
+            timeout=limit, device_id=device if own_gpu else None,
+        )  # fmt: skip
+        self._left = Event()
+        pulse_store = dist.TCPStore(host, port, self.size, is_master=False, wait_for_workers=False)
+        Thread(target=self._pulse, args=(pulse_store,), daemon=True, name="pulse").start()
+
+    def __enter__(self) -> Group:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        if not self._left.is_set():
+            self._left.set()
+            dist.destroy_process_group()
+
+    # the six verbs
+    def broadcast(self, tensor: Tensor) -> None:
+        with self._call("a broadcast"), self._wired(tensor) as wire:
+            dist.broadcast(wire, 0)
+
+    def reduce(self, tensor: Tensor) -> None:
+        with self._call("a reduction"), self._wired(tensor) as wire:
+            dist.reduce(wire, 0)
+
+    def gather(self, tensor: Tensor) -> list[Tensor]:
+        with self._call("a gathering"), self._wired(tensor) as wire:
+            parts = [torch.empty_like(wire) for _ in range(self.size)] if self.rank == 0 else None
+            dist.gather(wire, parts, 0)
+        return [part.to(tensor.device) for part in parts or []]
+
+    def send(self, tensor: Tensor, rank: int) -> None:
+        with self._call(f"sending to rank {rank}"), self._wired(tensor) as wire:
+            dist.send(wire, rank)
+
+    def recv(self, tensor: Tensor, rank: int) -> None:
+        with self._call(f"receiving from rank {rank}"), self._wired(tensor) as wire:
+            dist.recv(wire, rank)
+
+    def barrier(self) -> None:
+        self.gather(torch.zeros(1))
+        self.broadcast(torch.zeros(1))
+
+    # failures
+    def report(self, reason: str | None) -> None:
+        """On a rank other than 0: tell rank 0 why this rank gives up, and wait until it has said so to the user.
+
+        None where the reason lies with another rank.
+        """
+        with suppress(RuntimeError):  # rank 0 may be gone: then nobody is left to tell
+            if reason is not None:
+                self._store.set(f"failed/{self.rank}", reason[:2000].encode())
+            self.__exit__()
+            self._store.wait(["told"], timedelta(seconds=10))
+
+    def told(self) -> None:
+        """On rank 0: the user knows; the other ranks may end."""
+        self._store.set("told", b"1")
+        # a rank that ends before the others know would make mpirun kill them: give them the time to read it
+        Event().wait(0.2)
+
+    def _wired(self, tensor: Tensor) -> Any:
+        return _wired(tensor, self._wire)
+
+    @contextmanager
+    def _call(self, what: str) -> Iterator[None]:
+        self._calls += 1
+        try:
+            yield
+            if self._wire.type == "cuda":
+                torch.cuda.synchronize(self._wire)
+        except RuntimeError as failure:
+            raise RankError(self._blame(what, failure)) from None
+
+    def _pulse(self, store: Any) -> None:
+        """Tell the store once a second that this rank lives, and how many calls it has entered."""
+        beats = 0
+        with suppress(RuntimeError):  # rank 0 is gone; the main thread meets that by itself
+            while not self._left.wait(PULSE_S):
+                beats += 1
+                store.set(f"pulse/{self.rank}", f"{beats} {self._calls}".encode())
+
+    def _blame(self, what: str, failure: BaseException) -> str:
+        """One sentence: which rank failed and why, as far as rank 0 can know."""
+        if self.rank:
+            return f"rank {self.rank} lost rank 0 in {what}: {first_line(failure)}"
+        Event().wait(0.5)  # a rank that fails says why before it closes its connections, but it may be slower
+        said = [rank for rank in range(1, self.size) if self._store.check([f"failed/{rank}"])]
+        if said:
+            return "; ".join(f"rank {rank}: {self._store.get(f'failed/{rank}').decode()}" for rank in said)
+        before = self._pulses()
+        Event().wait(2.5 * PULSE_S)
+        after = self._pulses()
+        silent = [rank for rank in after if after[rank] == before[rank]]
+        if silent:
+            return f"rank {_listed(silent)} died or hangs (no sign of life, in {what})"
+        behind = [rank for rank, (_, calls) in after.items() if calls < self._calls]
+        return f"rank {_listed(behind or list(after))} kept the others waiting for {self._timeout_s:g} s in {what}"
+
+    def _pulses(self) -> dict[int, tuple[int, int]]:
+        """(beats, calls) of every other rank."""
+        pulses = {}
+        for rank in range(1, self.size):
+            key = f"pulse/{rank}"
+            beats, calls = self._store.get(key).decode().split() if self._store.check([key]) else (0, 0)
+            pulses[rank] = (int(beats), int(calls))
+        return pulses
+
+
+@contextmanager
+def _wired(tensor: Tensor, wire: torch.device) -> Iterator[Tensor]:
+    """The tensor where the backend can carry it, and back."""
+    carried = tensor.to(wire)
+    yield carried
+    if carried is not tensor:
+        tensor.copy_(carried)
+
+
+def _identity(device: torch.device) -> str:
+    """Tells GPUs apart, also where each rank sees its own as number 0."""
+    if device.type == "cuda":
+        return f"cuda {socket.gethostname()} {torch.cuda.get_device_properties(device).uuid}"
+    return f"{device.type}"
+
+
+def _listed(ranks: list[int]) -> str:
+    return ", ".join(map(str, ranks))

