@@ -33,6 +33,7 @@ from hpcfl.transforms import TRANSFORMS
 
 __all__ = ["Parts", "assemble", "choose_device"]
 
+UPLOADS = ("examples", "clients", "each")
 LOSSES = {"cross_entropy": nn.CrossEntropyLoss}
 OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 LR_SCHEDULES = {
@@ -51,8 +52,11 @@ class Parts:
     strategy: Any
     schedule: Any
     trainer: Trainer
-    test: Samples
-    dataset: Dataset
+    test: Samples | None
+    labels: tuple[str, ...]
+    """Names of the classes."""
+    examples: int
+    """Size of the training set."""
 
     @property
     def fingerprint(self) -> str:
@@ -77,7 +81,7 @@ def assemble(job: JobFile, device: torch.device, *, trains: bool, serves: bool) 
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.utils.deterministic.fill_uninitialized_memory = False  # costs time; nothing here reads such memory
         torch.backends.cudnn.benchmark = False
-    strategy = make("strategy", spec.strategy, STRATEGIES)
+    strategy = build_strategy(spec)
     schedule = make("schedule", spec.schedule, SCHEDULES)
     dataset = load(spec.data.name, root=find_root(spec.data.root, os.environ), params=spec.data.params)
     parts = deal(
@@ -101,11 +105,24 @@ def assemble(job: JobFile, device: torch.device, *, trains: bool, serves: bool) 
         layout=layout,
         initial=layout.pack(module),
     )
-    norms = dataset.mean, dataset.std
-    train = Samples(dataset.x_train, dataset.y_train, *norms, device) if trains else None
-    test = Samples(*((dataset.x_test, dataset.y_test) if serves else (dataset.x_test[:1], dataset.y_test[:1])), *norms, device)
+    sampled = dataset.mean, dataset.std, device, device.type == "cpu" and likes_channels_last(module, dataset.shape)
+    train = Samples(dataset.x_train, dataset.y_train, *sampled) if trains else None
+    test = Samples(dataset.x_test, dataset.y_test, *sampled) if serves else None
     trainer = Trainer(world, strategy, module, build_recipe(spec), train, parts, device)
-    return Parts(world, strategy, schedule, trainer, test, dataset)
+    return Parts(world, strategy, schedule, trainer, test, dataset.labels, len(dataset.y_train))
+
+
+def build_strategy(spec: JobSpec) -> Any:
+    """The algorithm, from its own fields; what it uploads is checked here, where the mistake is one message."""
+    strategy = make("strategy", spec.strategy, STRATEGIES)
+    if missing := [hook for hook in ("init", "send", "combine", "local") if not hasattr(strategy, hook)]:
+        raise JobError(f"strategy = {spec.strategy.name!r}: lacks {', '.join(missing)}; derive it from hpcfl's FedAvg")
+    for name, how in strategy.uploads.items():
+        if how not in UPLOADS:
+            raise JobError(
+                f"strategy = {spec.strategy.name!r}: uploads[{name!r}] = {how!r}; valid: {', '.join(UPLOADS)}"
+            )
+    return strategy
 
 
 def build_model(spec: JobSpec, dataset: Dataset) -> nn.Module:
@@ -132,14 +149,30 @@ def build_model(spec: JobSpec, dataset: Dataset) -> nn.Module:
     return module
 
 
+def likes_channels_last(module: nn.Module, shape: tuple[int, ...]) -> bool:
+    """Whether the module has 2-D convolutions and takes images in that memory format (`x.view` may refuse them)."""
+    if len(shape) != 3 or not any(isinstance(part, nn.Conv2d) for part in module.modules()):
+        return False
+    depth, height, width = shape
+    try:
+        with torch.no_grad():
+            module.eval()(torch.zeros(2, height, width, depth).permute(0, 3, 1, 2))
+    except Exception:  # whatever it says, the other format works: that was tried before
+        return False
+    return True
+
+
 def build_recipe(spec: JobSpec) -> Recipe:
     """Loss, optimizer, learning rates and augmentation."""
     client = spec.client
     optimizer_class = locate("client.optimizer", client.optimizer.name, OPTIMIZERS)
-    check_signature("client.optimizer", optimizer_class, {"lr": client.lr, **client.optimizer.params}, given=1)
+    if "lr" in client.optimizer.params:
+        raise JobError(f"client.optimizer.lr = {client.optimizer.params['lr']!r}: the learning rate is client.lr")
+    params = {"lr": client.lr, **client.optimizer.params}
+    check_signature("client.optimizer", optimizer_class, params, given=1)
 
     def optimizer(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-        return construct("client.optimizer", optimizer_class, {"lr": client.lr, **client.optimizer.params}, parameters)
+        return construct("client.optimizer", optimizer_class, params, parameters)
 
     transform = spec.data.transform
     return Recipe(
@@ -166,13 +199,20 @@ def learning_rates(spec: JobSpec, optimizer: Callable[..., torch.optim.Optimizer
         return (spec.client.lr,)
     dummy = optimizer([nn.Parameter(torch.zeros(1))])
     params = {"T_max": spec.rounds, **schedule.params} if schedule.name == "cosine" else schedule.params
-    scheduler = construct("client.lr_schedule", locate("client.lr_schedule", schedule.name, LR_SCHEDULES), params, dummy)
+    scheduler = construct(
+        "client.lr_schedule", locate("client.lr_schedule", schedule.name, LR_SCHEDULES), params, dummy
+    )
     rates = []
-    for _ in range(spec.rounds):
-        rates.append(dummy.param_groups[0]["lr"])
-        dummy.step()
-        scheduler.step()
-    return tuple(float(rate) for rate in rates)
+    try:
+        for _ in range(spec.rounds):
+            rates.append(float(dummy.param_groups[0]["lr"]))
+            dummy.step()
+            scheduler.step()
+    except Exception as failure:  # it wants a metric, say, or ends after fewer steps
+        raise JobError(
+            f"client.lr_schedule = {schedule.name!r}: fails after {len(rates)} server steps: {first_line(failure)}"
+        ) from None
+    return tuple(rates)
 
 
 def choose_device(kind: str, placement: Placement, gpus: list[int]) -> torch.device:

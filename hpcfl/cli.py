@@ -10,6 +10,9 @@ import click
 
 from hpcfl import __version__
 
+changes = click.option(
+    "--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Change a key of the job, say client.lr=0.05."
+)
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
@@ -28,18 +31,19 @@ def cli(context: click.Context) -> None:
 
 @cli.command()
 @click.argument("job", required=False)
-@click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Change a key of the job, say client.lr=0.05.")
+@changes
 @click.option("--out", metavar="FILE", help="Where to write the results (results.path of the job).")
 def run(job: str | None = None, overrides: tuple[str, ...] = (), out: str | None = None) -> None:
     """Run JOB, a TOML file; without one, the quickstart."""
+    placement, outlook = take_place()
     from hpcfl.runner import run_job
 
-    run_job(job, overrides, out)
+    run_job(placement, outlook, job, overrides, out)
 
 
 @cli.command()
 @click.argument("job")
-@click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Change a key of the job.")
+@changes
 def validate(job: str, overrides: tuple[str, ...]) -> None:
     """Check JOB without running it: keys, components, data, model."""
     from hpcfl.validate import validate_job
@@ -63,19 +67,27 @@ def show(file: str) -> None:
 @cli.command()
 def doctor() -> None:
     """Tell what was detected: launcher, ranks, nodes, devices, libraries; and try the connection between all ranks."""
+    placement, _ = take_place()
     from hpcfl.doctor import examine
+    from hpcfl.transport.rendezvous import meet
 
-    examine()
+    examine(placement, meet(placement))
 
 
 @cli.command()
-@click.option("--repeats", default=7, show_default=True, type=click.IntRange(1), help="Interleaved runs; medians are shown.")
+@click.option(
+    "--repeats", default=7, show_default=True, type=click.IntRange(1), help="Interleaved runs; medians are shown."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def bench(repeats: int, as_json: bool) -> None:
     """Measure hpcfl against a bare PyTorch loop, and broadcast and reduce against a memory copy."""
-    from hpcfl.bench import measure
+    placement, _ = take_place()
+    from hpcfl.transport.rendezvous import meet
 
-    measure(repeats, as_json)
+    rendezvous = meet(placement)
+    from hpcfl.bench import measure  # imports PyTorch: a wrong launch is told before
+
+    measure(placement, rendezvous, repeats, as_json)
 
 
 def main(arguments: list[str] | None = None) -> Any:
@@ -99,6 +111,20 @@ def main(arguments: list[str] | None = None) -> Any:
     except BrokenPipeError:  # `hpcfl show FILE | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+
+
+def take_place() -> tuple[Any, Any]:
+    """This process's place among the ranks, with Ctrl-C and SIGTERM taken care of.
+
+    Call it before importing what imports NumPy: its threads must start after the signals were blocked.
+    """
+    from hpcfl.launch import detect
+    from hpcfl.signals import Outlook, end_on_signals
+
+    placement = detect(os.environ)
+    outlook = Outlook(placement.rank)
+    end_on_signals(outlook)
+    return placement, outlook
 
 
 def first_rank() -> bool:

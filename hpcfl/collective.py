@@ -14,7 +14,7 @@ from torch import Tensor
 
 from hpcfl.core import Cohort, Job, Send, Update, World, shares
 from hpcfl.messages import Order, decode, decode_reason, encode, encode_reason
-from hpcfl.share import Share
+from hpcfl.share import Share, Sums
 from hpcfl.training import Trainer
 from hpcfl.transport.group import Transport
 
@@ -30,7 +30,7 @@ class Collective:
 
     def __init__(self, transport: Transport, trainer: Trainer, world: World, reproducible: bool):
         self._transport, self._trainer, self._world = transport, trainer, world
-        self._reproducible = reproducible
+        self._sums = Sums(reproducible, trainer.device)
         self._several = transport.size > 1
         self._order = Order((), (), {})
         self._broadcast_s = 0.0
@@ -74,16 +74,21 @@ class Collective:
     # on the other ranks
     def serve(self) -> None:
         """Train what rank 0 orders until it closes."""
-        while True:
-            counts = torch.zeros(4, dtype=torch.int64)
-            self._transport.broadcast(counts)
-            if counts[0] == STOP:
-                return
-            body = torch.zeros(int(counts[3]), dtype=torch.int64)
-            self._transport.broadcast(body)
-            order = decode(counts, body, self._world, self._trainer.device)
-            self._broadcast(order)
-            self._work(order)
+        while self.serve_step():
+            pass
+
+    def serve_step(self) -> bool:
+        """Train what rank 0 orders next; False if it closed instead."""
+        counts = torch.zeros(4, dtype=torch.int64)
+        self._transport.broadcast(counts)
+        if counts[0] == STOP:
+            return False
+        body = torch.zeros(int(counts[3]), dtype=torch.int64)
+        self._transport.broadcast(body)
+        order = decode(counts, body, self._world, self._trainer.device)
+        self._broadcast(order)
+        self._work(order)
+        return True
 
     # on every rank
     def _broadcast(self, order: Order) -> None:
@@ -94,11 +99,12 @@ class Collective:
 
     def _work(self, order: Order) -> tuple[Share, list[Report], dict[str, Tensor], dict[int, str]]:
         """Train this rank's share, sum it up, reduce; on rank 0 also what the others report and send."""
-        share = Share(order, self._trainer, self._reproducible)
+        share = Share(order, self._trainer, self._sums)
         for job in self._hands(order)[self._transport.rank]:
             share.train(job)
         begin = perf_counter()
         for total in share.sums.values():
+            total.settle()
             self._transport.reduce(total.total)
         communicating = self._broadcast_s + perf_counter() - begin
         reports = self._report(order, share, communicating)

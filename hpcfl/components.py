@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any, get_type_hints
 
-from pydantic import ConfigDict, ValidationError, create_model
+from pydantic import ConfigDict, Field, ValidationError, create_model
 
 from hpcfl.core import first_line
 from hpcfl.errors import HpcflError, JobError
@@ -28,11 +28,14 @@ def locate(key: str, name: str, table: Mapping[str, Any]) -> Any:
         hint = f"did you mean {' or '.join(near)}?" if near else f"valid: {', '.join(table)}, or a dotted path"
         raise JobError(f"{key} = {name!r}: unknown; {hint}")
     try:
-        return getattr(importlib.import_module(module_name), attribute)
-    except AttributeError:
-        raise JobError(f"{key} = {name!r}: module {module_name} has no {attribute}") from None
+        module = importlib.import_module(module_name)
     except Exception as failure:  # a module of the user's may raise anything while it is imported
         raise JobError(f"{key} = {name!r}: {module_name} cannot be imported: {first_line(failure)}") from None
+    found = getattr(module, attribute, None)
+    if not callable(found):
+        what = f"has no {attribute!r}" if found is None else f"has {attribute}, but that is no class or function"
+        raise JobError(f"{key} = {name!r}: module {module_name} {what}")
+    return found
 
 
 def make(key: str, component: Component, table: Mapping[str, Any], *given: Any) -> Any:
@@ -52,16 +55,13 @@ def construct(key: str, target: Any, params: Mapping[str, Any], *given: Any) -> 
         raise
     except Exception as failure:
         said = ", ".join(f"{name}={value!r}" for name, value in params.items())
-        raise JobError(f"{key}: {target.__name__}({said}) failed: {first_line(failure)}") from None
+        raise JobError(f"{key}: {_name(target)}({said}) failed: {first_line(failure)}") from None
 
 
 def check_fields(key: str, target: Any, params: Mapping[str, Any]) -> dict[str, Any]:
     """The params, checked against the types and limits of a dataclass: it *is* that part of the schema."""
     hints = get_type_hints(target, include_extras=True)
-    fields = {
-        field.name: (hints[field.name], ... if field.default is dataclasses.MISSING else field.default)
-        for field in dataclasses.fields(target)
-    }
+    fields = {field.name: (hints[field.name], _default(field)) for field in dataclasses.fields(target) if field.init}
     for name in params:
         if name not in fields:
             raise JobError(unknown_key(f"{key}.{name}", [*fields, "name"]))
@@ -70,9 +70,17 @@ def check_fields(key: str, target: Any, params: Mapping[str, Any]) -> dict[str, 
         checked = model.model_validate(dict(params))
     except ValidationError as failure:
         error = failure.errors()[0]
+        if error["type"] == "missing":
+            raise JobError(f"{key}.{error['loc'][0]}: required by {_name(target)}, but missing") from None
         message = error["msg"].removeprefix("Input ").removeprefix("Value error, ")
         raise JobError(f"{key}.{'.'.join(map(str, error['loc']))} = {error['input']!r}: {message}") from None
     return {name: getattr(checked, name) for name in params}
+
+
+def _default(field: dataclasses.Field) -> Any:
+    if field.default_factory is not dataclasses.MISSING:
+        return Field(default_factory=field.default_factory)
+    return ... if field.default is dataclasses.MISSING else field.default
 
 
 def check_signature(key: str, target: Any, params: Mapping[str, Any], given: int) -> None:
@@ -89,4 +97,9 @@ def check_signature(key: str, target: Any, params: Mapping[str, Any], given: int
     for parameter in taken:
         plain = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
         if plain and parameter.default is parameter.empty and parameter.name not in params:
-            raise JobError(f"{key}.{parameter.name}: required by {target.__name__}, but missing")
+            raise JobError(f"{key}.{parameter.name}: required by {_name(target)}, but missing")
+
+
+def _name(target: Any) -> str:
+    """What to call it in a message; a functools.partial, say, has no name."""
+    return getattr(target, "__name__", type(target).__name__)

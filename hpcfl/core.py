@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hpcfl.errors import JobError
 from hpcfl.rng import stream
 
 if TYPE_CHECKING:
@@ -126,11 +127,17 @@ class Cohort:
 
     def mean(self, name: str) -> Tensor:
         """The mean of an upload over the cohort, weighted as the strategy's `uploads` says: one reduction."""
-        return self.means[name]
+        return _upload(self.means, name, "averaged")
 
     def gather(self, name: str) -> Tensor:
         """(updates, ...) every client's upload, in the order of iteration. The cost is in the name."""
-        return self.each[name]
+        return _upload(self.each, name, 'brought as "each"')
+
+
+def _upload(uploads: dict[str, Tensor], name: str, how: str) -> Tensor:
+    if name not in uploads:
+        raise JobError(f"no upload {name!r} is {how}: the strategy's `uploads` have {', '.join(uploads) or 'none'}")
+    return uploads[name]
 
 
 Send = Callable[[int], "dict[str, Tensor]"]

@@ -58,8 +58,11 @@ def run(
 
 def too_few(step: Step, updates: Cohort, min_clients: int) -> str:
     """Why the run ends here: how many clients failed, and what the first of them said."""
-    first = updates.failures[0]
-    return (
+    counted = (
         f"step {step.index}: {len(updates.failures)} of {len(step.done)} clients failed and {len(updates)} succeeded, "
-        f"fewer than server.min_clients = {min_clients}; first failure: client {first.job.client}: {first.failure}"
+        f"fewer than server.min_clients = {min_clients}"
     )
+    if not updates.failures:
+        return f"{counted}; the schedule starts too few clients per step"
+    first = updates.failures[0]
+    return f"{counted}; first failure: client {first.job.client}: {first.failure}"

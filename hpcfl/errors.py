@@ -37,7 +37,7 @@ class TrainingError(HpcflError):
     """A round that cannot be completed, because too few of its clients succeeded."""
 
 
-class Refused(Exception):
+class Refused(Exception):  # noqa: N818 - not an error of its own: that was reported
     """The ranks agree that the job cannot run, and rank 0 has told the user why: what is left is to exit."""
 
     def __init__(self, exit_code: int):

@@ -55,7 +55,8 @@ class Layout:
                     seen[id(tensor)] = (offset, kind)
                     offset += tensor.numel()
                 places[name] = seen[id(tensor)]
-            trainable = trainable or offset
+            if kind == "parameter":
+                trainable = offset
         entries = [
             Entry(name, tuple(tensor.shape), *places.get(name, (-1, "constant"))) for name, tensor in state.items()
         ]
@@ -78,7 +79,7 @@ class Layout:
         }
 
     def bind(self, module: nn.Module, vector: Tensor, grad: Tensor | None = None) -> None:
-        """Make the module's parameters and buffers views of `vector`, and its gradients views of `grad` (trainable,)."""
+        """Make the module's parameters and buffers views of `vector`, its gradients views of `grad` (trainable,)."""
         state = module.state_dict(keep_vars=True)
         for name, view in self.views(vector).items():
             state[name].data = view

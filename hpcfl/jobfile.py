@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["JobFile", "read"]
+__all__ = ["JobFile", "packaged", "read"]
 
 QUICKSTART = "quickstart"
 
@@ -41,24 +42,37 @@ class JobFile:
 
 
 def read(job: str | None, overrides: Sequence[str] = (), out: str | None = None) -> JobFile:
-    """The job at the path `job` (None: the quickstart), each override "a.b=value" applied; JobError says what is wrong."""
+    """The job at the path `job` (None: the quickstart) with each override "a.b=value"; JobError says what is wrong."""
     name, text, folder = _text(job)
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as failure:
         raise JobError(f"{name}: not valid TOML: {failure}") from None
-    table.setdefault("name", Path(name).stem)
+    table.setdefault("name", re.sub(r"[^A-Za-z0-9._-]+|^[._-]+", "-", Path(name).stem).lstrip("-") or "run")
     for override in overrides:
         _apply(table, override)
     if out is not None:
-        table.setdefault("results", {})["path"] = out
+        results = table.setdefault("results", {})
+        if not isinstance(results, dict):
+            raise JobError(f"{name}: results = {results!r}: should be a table [results], say results.path = ...")
+        results["path"] = out
     return JobFile(text, JobSpec.parse(table, name), folder)
 
 
+def packaged(name: str) -> JobFile:
+    """A job that ships with hpcfl."""
+    text = _packaged_text(name)
+    return JobFile(text, JobSpec.parse(tomllib.loads(text), f"{name}.toml"), None)
+
+
+def _packaged_text(name: str) -> str:
+    return (files("hpcfl") / "jobs" / f"{name}.toml").read_text("utf-8")
+
+
 def _text(job: str | None) -> tuple[str, str, Path | None]:
-    if job in (None, QUICKSTART) and not Path(QUICKSTART).is_file():
-        return f"{QUICKSTART}.toml", (files("hpcfl") / "jobs" / f"{QUICKSTART}.toml").read_text("utf-8"), None
-    path = Path(job or QUICKSTART)
+    if job is None or (job == QUICKSTART and not Path(QUICKSTART).is_file()):
+        return f"{QUICKSTART}.toml", _packaged_text(QUICKSTART), None
+    path = Path(job)
     try:
         return str(path), path.read_text("utf-8"), path.resolve().parent
     except FileNotFoundError:

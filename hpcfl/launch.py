@@ -56,12 +56,16 @@ def detect(environ: Mapping[str, str]) -> Placement:
     for launcher in LAUNCHERS:
         if launcher.rank not in environ or launcher.size not in environ:
             continue
-        size = _number(environ, launcher.size)
+        if launcher.local_rank not in environ and {"SLURM_LOCALID", "SLURM_STEP_NUM_TASKS"} <= environ.keys():
+            continue  # srun --mpi=pmi2 sets PMI_RANK as well, but only its own variables tell the ranks of a node apart
+        rank, size = _number(environ, launcher.rank), _number(environ, launcher.size)
+        if not 0 <= rank < size:
+            said = f"{launcher.rank} = {rank} and {launcher.size} = {size}"
+            raise LaunchError(f"{said} in the environment: the rank should be from 0 to the number of ranks less one")
         if size == 1:
             return Placement(launcher.name)
-        local_rank = _number(environ, launcher.local_rank, 0)
-        place = {"launcher": launcher.name, "rank": _number(environ, launcher.rank), "size": size,
-                 "local_rank": local_rank, "bootstrap": launcher.bootstrap}  # fmt: skip
+        place = {"launcher": launcher.name, "rank": rank, "size": size,
+                 "local_rank": _number(environ, launcher.local_rank, 0), "bootstrap": launcher.bootstrap}  # fmt: skip
         if launcher.name == "slurm":
             tasks = tasks_per_node(environ.get("SLURM_STEP_TASKS_PER_NODE", "1"))
             local_size = tasks[_number(environ, "SLURM_NODEID", 0) % len(tasks)]
@@ -74,12 +78,12 @@ def detect(environ: Mapping[str, str]) -> Placement:
 
 
 def first_host(nodelist: str) -> str:
-    """The first host of a Slurm node list: `n[3-5,9],m1` gives n3."""
+    """The first host of a Slurm node list: `n[3-5,9],m1` gives n3, `r[1-2]n[4-9]` gives r1n4."""
     head, bracket, rest = nodelist.partition("[")
     if not bracket or "," in head:
         return nodelist.split(",")[0]
     inside, _, tail = rest.partition("]")
-    return head + inside.split(",")[0].split("-")[0] + tail.split(",")[0]
+    return head + inside.split(",")[0].split("-")[0] + first_host(tail)
 
 
 def tasks_per_node(counts: str) -> list[int]:
@@ -87,7 +91,11 @@ def tasks_per_node(counts: str) -> list[int]:
     tasks: list[int] = []
     for part in counts.split(","):
         count, _, times = part.rstrip(")").partition("(x")
-        tasks += [int(count)] * int(times or 1)
+        try:
+            tasks += [int(count)] * int(times or 1)
+        except ValueError:
+            said = f"SLURM_STEP_TASKS_PER_NODE = {counts!r} in the environment"
+            raise LaunchError(f"{said}: should be like 3,2(x3)") from None
     return tasks
 
 

@@ -29,7 +29,7 @@ REASON = 512
 
 @dataclass(frozen=True)
 class Order:
-    """Jobs to do, and for each the named tensors that its client receives. Jobs share parcels, parcels share tensors."""
+    """Jobs, and for each the named tensors that its client receives. Jobs share parcels, parcels share tensors."""
 
     jobs: tuple[Job, ...]
     parcels: tuple[dict[str, Tensor], ...]
@@ -69,6 +69,9 @@ def encode(order: Order) -> tuple[Tensor, Tensor]:
         start = int(np.float64(job.start).view(np.int64))
         rows += [job.client, job.version, start, order.parcel_of[job.client]]
     for tensor in tensors:
+        if tensor.dim() > DIMENSIONS or tensor.dtype not in DTYPES:
+            raise ValueError(f"a tensor of {tensor.dtype} {tuple(tensor.shape)} cannot be sent: it must have at most "
+                             f"{DIMENSIONS} dimensions and one of the types {DTYPES}")  # fmt: skip
         shape = [*tensor.shape, *[0] * DIMENSIONS][:DIMENSIONS]
         rows += [DTYPES.index(tensor.dtype), tensor.dim(), *shape]
     contents = [
@@ -86,7 +89,10 @@ def decode(counts: Tensor, body: Tensor, world: World, device: torch.device) -> 
     """The order, its tensors still empty: to be filled in the order of `tensors()`. ValueError if it makes no sense."""
     jobs_count, tensors_count, contents_count, length = counts.tolist()
     rows = body.tolist()
-    if len(rows) != length or length != JOB_WORDS * jobs_count + TENSOR_WORDS * tensors_count + CONTENT_WORDS * contents_count:
+    if (
+        len(rows) != length
+        or length != JOB_WORDS * jobs_count + TENSOR_WORDS * tensors_count + CONTENT_WORDS * contents_count
+    ):
         raise ValueError(f"an order of {len(rows)} words does not hold {counts.tolist()}")
     take = iter(rows)
     jobs: list[Job] = []
@@ -108,7 +114,7 @@ def decode(counts: Tensor, body: Tensor, world: World, device: torch.device) -> 
 
 def encode_reason(reason: str) -> Tensor:
     """(REASON,) uint8."""
-    text = reason.encode()[:REASON].ljust(REASON, b"\0")
+    text = reason.encode(errors="replace")[:REASON].ljust(REASON, b"\0")
     return torch.frombuffer(bytearray(text), dtype=torch.uint8)
 
 

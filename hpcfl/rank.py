@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,8 @@ from hpcfl.launch import Placement
 from hpcfl.progress import Reporter
 from hpcfl.record import Recorder
 from hpcfl.results import Writer
-from hpcfl.runner import DOWNLOAD_S, Outlook, agree, connect
+from hpcfl.runner import DOWNLOAD_S, agree, connect
+from hpcfl.signals import Outlook
 
 __all__ = ["run_rank"]
 
@@ -56,7 +56,9 @@ def run_rank(placement: Placement, rendezvous: Any, job: JobFile, outlook: Outlo
             fail(transport, placement, failure)
 
 
-def serve(job: JobFile, parts: build.Parts, pool: Collective, writer: Writer, environment: dict, outlook: Outlook) -> None:
+def serve(
+    job: JobFile, parts: build.Parts, pool: Collective, writer: Writer, environment: dict, outlook: Outlook
+) -> None:
     """Rank 0: the round loop, with the result file open and progress shown."""
     spec, world = job.spec, parts.world
     clients = {
@@ -66,9 +68,9 @@ def serve(job: JobFile, parts: build.Parts, pool: Collective, writer: Writer, en
         "architecture": np.array([spec.model.name] * world.clients, dtype=object),
     }
     with writer, Reporter(world.rounds) as progress:
-        writer.start(job.text, spec.resolved(), environment, clients, parts.dataset.labels)
+        writer.start(job.text, spec.resolved(), environment, clients, parts.labels)
         record = Recorder(
-            world, pool, writer, progress, parts.evaluate(spec.server.test_batch_size),
+            world, pool, writer, progress, parts.evaluate(spec.server.test_batch_size), parts.trainer.constants(),
             evaluate_every=spec.server.evaluate_every, keep_every=spec.checkpoint.every,
             wall_clock=spec.clock == "wall", outlook=outlook,
         )  # fmt: skip
@@ -82,7 +84,7 @@ def serve(job: JobFile, parts: build.Parts, pool: Collective, writer: Writer, en
 def open_results(job: JobFile, path: Any, parts: build.Parts) -> Writer:
     """The result file, made before any rank trains: what cannot be written is known now."""
     kept = 1 + (job.spec.rounds // job.spec.checkpoint.every if job.spec.checkpoint.every else 0)
-    expected = kept * 4 * parts.world.layout.size + job.spec.rounds * 200 + (1 << 20)
+    expected = kept * 4 * parts.world.layout.size + job.spec.rounds * (200 + 50 * parts.world.clients)
     return Writer(path, overwrite=job.spec.results.overwrite, expected_bytes=expected)
 
 
@@ -102,8 +104,7 @@ def fail(transport: Any, placement: Placement, failure: Exception) -> None:
     if placement.rank == 0:
         print(f"hpcfl: error: {reason}", file=sys.stderr, flush=True)
         if placement.size > 1:
-            with suppress(RuntimeError):
-                transport.told()
+            transport.told()
     else:
         transport.report(None if isinstance(failure, RankError) else reason)
     sys.stdout.flush()

@@ -26,6 +26,7 @@ class Recorder:
         writer: Any,
         progress: Reporter,
         evaluate: Callable[[Tensor], tuple[float, float]],
+        constants: dict[str, np.ndarray],
         *,
         evaluate_every: int,
         keep_every: int,
@@ -35,7 +36,10 @@ class Recorder:
         self._world, self._pool, self._writer, self._progress = world, pool, writer, progress
         self._evaluate, self._outlook = evaluate, outlook
         self._evaluate_every, self._keep_every, self._wall_clock = evaluate_every, keep_every, wall_clock
-        self._layout_rows = [(entry.name, entry.shape, entry.kind) for entry in world.layout.entries]
+        self._layout = [
+            (entry.name, entry.shape, entry.kind, constants[entry.name] if entry.kind == "constant" else entry.offset)
+            for entry in world.layout.entries
+        ]
         self._begin = perf_counter()
 
     def __call__(self, step: Step, updates: Cohort, state: dict[str, Tensor], aggregating: float) -> None:
@@ -71,7 +75,7 @@ class Recorder:
         }
         self._writer.step(row, [self._event(step, update) for update in (*updates.updates, *updates.failures)])
         if updates.updates and (last or (self._keep_every and step.index % self._keep_every == 0)):
-            self._writer.model(step.index, state["w"].cpu().numpy(), self._layout_rows)
+            self._writer.model(step.index, state["w"].cpu().numpy(), self._layout)
         self._outlook.place = f"after round {step.index} of {self._world.rounds}"
         self._progress.step(step.index, len(updates), loss, accuracy)
 

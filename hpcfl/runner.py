@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hpcfl.core import first_line
 from hpcfl.errors import HpcflError, Refused
 from hpcfl.jobfile import read
-from hpcfl.launch import Placement, detect
-from hpcfl.signals import end_on_signals
+from hpcfl.launch import Placement
+from hpcfl.signals import Outlook
 from hpcfl.transport.rendezvous import Rendezvous, meet
 
 if TYPE_CHECKING:
@@ -26,25 +24,8 @@ DOWNLOAD_S = 7200.0
 """Longest wait for another rank's download [s]."""
 
 
-@dataclass
-class Outlook:
-    """Where the run is, for the last words of an interrupted one."""
-
-    rank: int
-    place: str = "before the first round"
-    file: str | None = None
-
-    def last_words(self, name: str) -> None:
-        if self.rank == 0:
-            kept = f"; {self.file} is readable up to there" if self.file else ""
-            print(f"hpcfl: stopped by {name} {self.place}{kept}", file=sys.stderr)
-
-
-def run_job(job: str | None, overrides: Sequence[str], out: str | None) -> None:
+def run_job(placement: Placement, outlook: Outlook, job: str | None, overrides: Sequence[str], out: str | None) -> None:
     """Run the job on all ranks of this launch; every rank calls it. Refused or HpcflError where it cannot."""
-    placement = detect(os.environ)
-    outlook = Outlook(placement.rank)
-    end_on_signals(outlook.last_words)
     rendezvous = meet(placement)
     file = agree(placement, rendezvous, lambda: read(job, overrides, out), lambda file: file.digest)
 

@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from hpcfl.errors import JobError
 
 Positive = Annotated[int, Field(gt=0)]
-Share = Annotated[float, Field(gt=0, le=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -78,6 +77,20 @@ class Model(Component):
     """mlp, lenet5, cnn, or a dotted path such as torchvision.models.resnet18."""
 
 
+class Optimizer(Component):
+    """The clients' optimizer; it starts anew with every job."""
+
+    name: str = "sgd"
+    """sgd, adam, adamw, or the dotted path of a torch.optim class."""
+
+
+class Loss(Component):
+    """The clients' loss, and that of the evaluation."""
+
+    name: str = "cross_entropy"
+    """cross_entropy, or the dotted path of loss(logits, labels), which gives a scalar tensor."""
+
+
 class Client(Section):
     """What a client does with the model it is given."""
 
@@ -88,11 +101,11 @@ class Client(Section):
     lr: Rate = 0.01
     """Learning rate of the client's optimizer."""
     lr_schedule: Component | None = None
-    """A torch.optim.lr_scheduler class, stepped once per server step: cosine, step, multistep, exponential, or a path."""
-    optimizer: Component = Component(name="sgd")
-    """sgd, adam, adamw, or a torch.optim class; starts anew with every job."""
-    loss: Component = Component(name="cross_entropy")
-    """cross_entropy, or a path to loss(logits, labels) giving a scalar tensor."""
+    """cosine, step, multistep, exponential, or a torch.optim.lr_scheduler class; stepped once per server step."""
+    optimizer: Optimizer = Optimizer()
+    """How it steps."""
+    loss: Loss = Loss()
+    """What it minimises."""
     seconds_per_step: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
     """Virtual seconds that one local step lasts on the virtual clock."""
 

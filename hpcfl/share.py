@@ -7,6 +7,7 @@ import traceback
 from time import perf_counter
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from hpcfl.core import Job, first_line
@@ -14,20 +15,35 @@ from hpcfl.messages import Order
 from hpcfl.sums import LIMIT, ExactSum, FloatSum
 from hpcfl.training import Trainer, largest
 
-__all__ = ["Share"]
+__all__ = ["Share", "Sums"]
+
+
+class Sums:
+    """The memory that a rank sums up in, kept from step to step: getting it anew costs more than using it."""
+
+    def __init__(self, reproducible: bool, device: torch.device):
+        self._kind = ExactSum if reproducible else FloatSum
+        self._device = device
+        self._known: dict[tuple[str, tuple[int, ...]], Any] = {}
+
+    def fresh(self, name: str, shape: tuple[int, ...]) -> Any:
+        """An empty sum for the upload `name`."""
+        if (name, shape) not in self._known:
+            self._known[name, shape] = self._kind(shape, self._device)
+        total = self._known[name, shape]
+        total.clear()
+        return total
 
 
 class Share:
     """Sums, kept uploads and reports of the jobs that one rank trains. Memory does not grow with their number."""
 
-    def __init__(self, order: Order, trainer: Trainer, reproducible: bool):
+    def __init__(self, order: Order, trainer: Trainer, sums: Sums):
         self._order, self._trainer = order, trainer
         self._uploads: dict[str, str] = trainer.strategy.uploads
-        self._exact = reproducible
         self._wholes = {"examples": sum(job.examples for job in order.jobs), "clients": len(order.jobs)}
-        kind = ExactSum if reproducible else FloatSum
         averaged = [name for name, how in self._uploads.items() if how != "each"]
-        self.sums: dict[str, Any] = {name: kind(self._shape(name), trainer.device) for name in averaged}
+        self.sums = {name: sums.fresh(name, self._shape(name)) for name in averaged}
         self.kept: dict[str, list[Tensor]] = {name: [] for name in self._uploads if name not in self.sums}
         self.rows: list[list[float]] = []
         """For each job: client, steps, loss, seconds, whether it failed."""
@@ -73,12 +89,12 @@ class Share:
         if not math.isfinite(loss):
             return f"training loss is {loss}"
         for name, value in uploads.items():
-            size = largest(value)
+            size = largest(value, LIMIT)
             if not math.isfinite(size):
                 return f"non-finite values in the upload {name!r}"
             if name in self.sums and tuple(value.shape) != self._shape(name):
                 return f"upload {name!r} has shape {tuple(value.shape)}, expected {self._shape(name)}"
-            if name in self.sums and self._exact and size >= LIMIT:
+            if isinstance(self.sums.get(name), ExactSum) and size >= LIMIT:
                 return f"upload {name!r} diverged: a value of {size:.3g} is beyond the {LIMIT:g} that exact sums hold"
         return None
 

@@ -6,28 +6,37 @@ them. Nothing has to be saved then: the result file was flushed after the last s
 
 import os
 import signal
-import sys
-from collections.abc import Callable
+from dataclasses import dataclass
 from threading import Thread
 
-__all__ = ["end_on_signals"]
+__all__ = ["Outlook", "end_on_signals"]
 
 SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 
-def end_on_signals(last_words: Callable[[str], None]) -> None:
-    """End the process on Ctrl-C or SIGTERM with 128 + the signal, after `last_words(name of the signal)`.
+@dataclass
+class Outlook:
+    """How far the run is, for the last words of an interrupted one."""
 
-    To be called before other threads start: they inherit the blocked signals.
+    rank: int
+    place: str = "before the first round"
+    file: str | None = None
+
+
+def end_on_signals(outlook: Outlook) -> None:
+    """End the process on Ctrl-C or SIGTERM with 128 + the signal; rank 0 says how far the run came.
+
+    To be called before NumPy is imported: only threads that start later inherit the blocked signals.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    Thread(target=_wait, args=(last_words,), daemon=True, name="signals").start()
+    Thread(target=_wait, args=(outlook,), daemon=True, name="signals").start()
 
 
-def _wait(last_words: Callable[[str], None]) -> None:
+def _wait(outlook: Outlook) -> None:
     caught = signal.sigwait(SIGNALS)
-    try:
-        last_words(signal.Signals(caught).name)
-        sys.stderr.flush()
-    finally:
-        os._exit(128 + caught)
+    if outlook.rank == 0:
+        kept = f"; {outlook.file} is readable up to there" if outlook.file else ""
+        os.write(2, f"\nhpcfl: stopped by {signal.Signals(caught).name} {outlook.place}{kept}\n".encode())
+    if os.isatty(1):
+        os.write(1, b"\x1b[?25h")  # the live progress line hides the cursor
+    os._exit(128 + caught)

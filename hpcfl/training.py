@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from hpcfl.core import Job, World
 from hpcfl.rng import seed64, stream
+from hpcfl.strategies import FedAvg
 
 __all__ = ["Client", "Fit", "Recipe", "Samples", "Trainer"]
 
@@ -20,12 +21,28 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 class Samples:
-    """A dataset that sits on the device; uint8 images are normalised there, batch by batch."""
+    """A dataset that sits on the device; uint8 images are normalised there, batch by batch.
 
-    def __init__(self, x: np.ndarray, y: np.ndarray, mean: tuple[float, ...], std: tuple[float, ...], device: Any):
+    With `channels_last` images lie in memory channel by channel of each pixel, as convolutions on a CPU like it
+    best: a step of the two-convolution CNN takes a fifth less time.
+    """
+
+    def __init__(
+        self,
+        x: np.ndarray,
+        y: np.ndarray,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        device: Any,
+        channels_last: bool = False,
+    ):
+        self._channels_last = channels_last
         self.x = torch.from_numpy(np.require(x, requirements=["C", "W"])).to(device)
+        if channels_last:  # through one dimension, which sets the strides right where there is one channel
+            samples, channels, height, width = x.shape
+            self.x = self.x.movedim(1, 3).flatten().view(samples, height, width, channels)
         self.y = torch.from_numpy(np.require(y, np.int64, ["C", "W"])).to(device)
-        per_channel = (len(std),) + (1,) * (self.x.dim() - 2)
+        per_channel = (len(std),) + (1,) * (0 if channels_last else self.x.dim() - 2)
         deviation = torch.tensor(std, device=device).view(per_channel)
         self._scale = 1 / (255 * deviation)
         self._shift = torch.tensor(mean, device=device).view(per_channel) / deviation
@@ -36,7 +53,9 @@ class Samples:
     def batch(self, index: Tensor | slice) -> tuple[Tensor, Tensor]:
         """Samples (B, ...) float32 and labels (B,)."""
         x = self.x[index]
-        return (x * self._scale - self._shift if x.dtype == torch.uint8 else x), self.y[index]
+        if x.dtype == torch.uint8:
+            x = x * self._scale - self._shift
+        return (x.permute(0, 3, 1, 2) if self._channels_last else x), self.y[index]
 
 
 @dataclass(frozen=True)
@@ -94,26 +113,30 @@ class Fit:
     def __call__(self, w: Tensor, *, epochs: int | None = None) -> Tensor:
         """The trained vector (P,), valid until the job ends. `epochs`: other than the job's own."""
         trainer, client = self._trainer, self._client
-        vector, parameter = trainer.workspace(self._calls)
+        vector = trainer.workspace(self._calls)
         self._calls += 1
         vector.copy_(w)
-        optimizer = trainer.prepare(vector, parameter, client.lr)
+        optimizer = trainer.prepare(vector, client.lr)
         for _ in range(client.epochs if epochs is None else epochs):
             order = torch.from_numpy(self._batches.permutation(client.examples)).to(client.index.device)
             for index in client.index[order].split(trainer.batch_size):
-                self.step(index, parameter, optimizer)
+                self.step(index, vector, optimizer)
         return vector
 
-    def step(self, index: Tensor, parameter: nn.Parameter, optimizer: torch.optim.Optimizer) -> None:
+    def step(self, index: Tensor, vector: Tensor, optimizer: torch.optim.Optimizer) -> None:
         """One optimizer step on the samples at `index`."""
         trainer, client = self._trainer, self._client
         x, labels = trainer.samples.batch(index)
         if trainer.recipe.transform:
             x = trainer.recipe.transform(x)
-        trainer.grad.zero_()
+        if trainer.grad is None:
+            optimizer.zero_grad()
+        else:
+            trainer.grad.zero_()
         loss = trainer.strategy.loss(trainer.module(x), labels, client)
         loss.backward()
-        trainer.strategy.correct(trainer.grad, parameter.data, self._sent, client)
+        if trainer.grad is not None:
+            trainer.strategy.correct(trainer.grad, vector[: len(trainer.grad)], self._sent, client)
         optimizer.step()
         self.loss.add_(loss.detach(), alpha=len(index))
         self.examples += len(index)
@@ -136,13 +159,16 @@ class Trainer:
         self.module, self.layout, self.device = module.to(device), world.layout, device
         self.strategy, self.recipe, self.samples = strategy, recipe, samples
         self.batch_size = world.batch_size
-        self.grad = torch.zeros(self.layout.trainable, device=device)
+        # Gradients are gathered in one vector only for a strategy that looks at it: that costs 3 % of a small CNN's step.
+        corrects = type(strategy).correct is not FedAvg.correct
+        self.grad = torch.zeros(self.layout.trainable, device=device) if corrects else None
         self._world, self._parts = world, parts
-        self._spaces: list[tuple[Tensor, nn.Parameter]] = []
+        self._spaces: list[Tensor] = []
         self._bound: Tensor | None = None
-        self._constants = [(tensor, tensor.clone()) for tensor in module.buffers() if not tensor.is_floating_point()]
+        carried = self.layout.views(world.initial)
+        self._constants = [(tensor, tensor.clone()) for name, tensor in module.named_buffers() if name not in carried]
         self.layout.bind(module, world.initial.to(device, copy=True), self.grad)
-        self._optimizer = recipe.optimizer([self.workspace(0)[1]])
+        self._optimizer = recipe.optimizer([parameter for parameter in module.parameters() if parameter.requires_grad])
 
     def train(self, job: Job, sent: dict[str, Tensor]) -> tuple[dict[str, Tensor], Fit]:
         """What the job uploads, valid until the next job, and its counts of steps, samples and loss."""
@@ -170,21 +196,25 @@ class Trainer:
             seed=self._world.seed,
         )
 
-    def workspace(self, number: int) -> tuple[Tensor, nn.Parameter]:
-        """A vector to train in, and its trainable part as the optimizer's one parameter: one per call of `fit`."""
+    def workspace(self, number: int) -> Tensor:
+        """A vector to train in: one per call of `fit`."""
         while len(self._spaces) <= number:
-            vector = torch.empty(self.layout.size, device=self.device)
-            parameter = nn.Parameter(vector[: self.layout.trainable])
-            parameter.grad = self.grad
-            self._spaces.append((vector, parameter))
+            self._spaces.append(torch.empty(self.layout.size, device=self.device))
         return self._spaces[number]
 
-    def prepare(self, vector: Tensor, parameter: nn.Parameter, lr: float) -> torch.optim.Optimizer:
+    def prepare(self, vector: Tensor, lr: float) -> torch.optim.Optimizer:
         """The optimizer as new, with the module bound to `vector`."""
         self._bind(vector)
         self._optimizer.state.clear()
-        self._optimizer.param_groups[0].update(params=[parameter], lr=lr)
+        for group in self._optimizer.param_groups:
+            group["lr"] = lr
         return self._optimizer
+
+    def constants(self) -> dict[str, np.ndarray]:
+        """The model's tensors that are not in its vector, by name, as every job finds them."""
+        buffers = dict(self.module.named_buffers())
+        names = {id(tensor): name for name, tensor in buffers.items()}
+        return {names[id(tensor)]: first.cpu().numpy() for tensor, first in self._constants}
 
     def evaluate(self, w: Tensor, samples: Samples, batch_size: int) -> tuple[float, float]:
         """Mean loss and accuracy of a copy of `w`, in eval mode: training is bitwise the same without it."""
@@ -210,7 +240,11 @@ class Trainer:
             self._bound = vector
 
 
-def largest(tensor: Tensor) -> float:
-    """The largest magnitude in a tensor; NaN or infinity where it holds one."""
-    low, high = tensor.aminmax()
+def largest(tensor: Tensor, enough: float = 0.0) -> float:
+    """The largest magnitude in a tensor, NaN or infinity where it holds one; any bound of it that is below `enough`."""
+    flat = tensor.detach().reshape(-1)
+    norm = torch.linalg.vector_norm(flat).item()  # half the time of the exact answer, and nearly always enough
+    if norm < enough:
+        return norm
+    low, high = flat.aminmax()
     return math.nan if math.isnan(high.item()) else max(-low.item(), high.item())

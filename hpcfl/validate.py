@@ -13,10 +13,10 @@ __all__ = ["validate_job"]
 def validate_job(path: str, overrides: Sequence[str]) -> None:
     """Say that the job is valid and what it amounts to; a JobError or DataError says what is wrong."""
     job = read(path, overrides)
-    parts = assemble(job, torch.device("cpu"), trains=False, serves=False)
+    parts = assemble(job, torch.device("cpu"), trains=False, serves=True)
     spec, world = job.spec, parts.world
     examples = world.counts.sum(axis=1)
     print(f"{path} is valid: {spec.strategy.name}, {spec.rounds} rounds, seed {spec.seed}")
-    print(f"  data     {spec.data.name}: {len(parts.dataset.y_train)} training and {len(parts.dataset.y_test)} test samples")
+    print(f"  data     {spec.data.name}: {parts.examples} training and {len(parts.test)} test samples")
     print(f"  clients  {world.clients}, with {examples.min()} to {examples.max()} samples ({spec.partition.name})")
     print(f"  model    {spec.model.name}: {world.layout.trainable:,} trainable of {world.layout.size:,} numbers")

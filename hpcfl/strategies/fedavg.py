@@ -55,7 +55,10 @@ class FedAvg:
         return client.loss(logits, labels)
 
     def correct(self, grad: Tensor, w: Tensor, sent: State, client: Client) -> None:
-        """Change the gradient of a local step in place. `grad` and `w` are the trainable part of the vector."""
+        """Change a local step's gradient in place; `grad` and `w` are the trainable part of the vector.
+
+        Called only where an algorithm overrides it.
+        """
 
     # in evaluation
     def predict(self, forward: Callable[[Tensor], Tensor], w: Tensor) -> Tensor:

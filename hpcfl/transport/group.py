@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from threading import Event, Thread
+from time import time
 from typing import Any, Protocol
 
 import torch
@@ -155,12 +156,15 @@ class Group:
                 self._store.set(f"failed/{self.rank}", reason[:2000].encode())
             self.__exit__()
             self._store.wait(["told"], timedelta(seconds=10))
+            _wait_until(float(self._store.get("told")))
 
     def told(self) -> None:
-        """On rank 0: the user knows; the other ranks may end."""
-        self._store.set("told", b"1")
-        # a rank that ends before the others know would make mpirun kill them: give them the time to read it
-        Event().wait(0.2)
+        """On rank 0: the user knows; all ranks may end, at one moment: mpirun kills those that are late, noisily."""
+        moment = time() + 0.3
+        with suppress(RuntimeError):
+            self.__exit__()
+            self._store.set("told", str(moment).encode())
+        _wait_until(moment)
 
     def _wired(self, tensor: Tensor) -> Any:
         return _wired(tensor, self._wire)
@@ -217,6 +221,10 @@ def _wired(tensor: Tensor, wire: torch.device) -> Iterator[Tensor]:
     yield carried
     if carried is not tensor:
         tensor.copy_(carried)
+
+
+def _wait_until(moment: float) -> None:
+    Event().wait(max(0.0, min(1.0, moment - time())))
 
 
 def _identity(device: torch.device) -> str:

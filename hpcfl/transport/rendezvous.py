@@ -30,8 +30,8 @@ class Rendezvous(Protocol):
     def exchange(self, text: str, limit_s: float = LIMIT_S) -> list[str]:
         """Every rank's text, by rank; LaunchError names the ranks that did not come in time."""
 
-    def store(self) -> Any:
-        """(host, port) of rank 0's TCP store, and the store; made at the first call."""
+    def store(self) -> tuple[str, int, Any]:
+        """Host, port and rank 0's TCP store at that address, for everything that follows: the rendezvous is over."""
 
 
 def meet(placement: Placement) -> Rendezvous:
@@ -84,21 +84,24 @@ class OverMPI:
         end, pause = time.monotonic() + limit_s, Event()
         while not self._mpi.Request.Testall(requests):
             if time.monotonic() > end:
-                late = who or ", ".join(str(k) for k, request in enumerate(requests, 1) if request and not request.Test())
+                late = who or ", ".join(
+                    str(k) for k, request in enumerate(requests, 1) if request and not request.Test()
+                )
                 raise LaunchError(f"rank {late} did not answer within {limit_s:.0f} s")
             pause.wait(0.002)
 
-    def store(self) -> Any:
-        """PyTorch's store on a free port of rank 0, whose address travels over MPI."""
+    def store(self) -> tuple[str, int, Any]:
+        """PyTorch's store on a free port of rank 0, whose address travels over MPI, whose work is done then."""
         import torch.distributed as dist
 
+        store = None
         if self._place.rank == 0:
             store = dist.TCPStore("127.0.0.1", 0, self._place.size, is_master=True, wait_for_workers=False)
-            host = "127.0.0.1" if self._place.local_size == self._place.size else socket.gethostname()
-            self.exchange(f"{host} {store.port}")
-            return host, store.port, store
-        host, port = self.exchange("")[0].split()
-        return host, int(port), _join(host, int(port), self._place.size)
+        host = "127.0.0.1" if self._place.local_size == self._place.size else socket.gethostname()
+        host, port = self.exchange(f"{host} {store.port if store else 0}")[0].split()
+        # Finalized now, because mpirun kills everybody at once when a rank ends without, before rank 0 can say why.
+        self._mpi.Finalize()
+        return host, int(port), store or _join(host, int(port), self._place.size)
 
 
 class OverStore:
@@ -137,7 +140,7 @@ class OverStore:
         except RuntimeError:
             raise LaunchError(f"rank 0 on {self._place.master} ended before the ranks had met") from None
 
-    def store(self) -> Any:
+    def store(self) -> tuple[str, int, Any]:
         """The store at which the ranks have met."""
         return self._place.master, self._place.port, self._store
 

@@ -1,0 +1,57 @@
+"""Datasets that need no files: scikit-learn's handwritten digits, and synthetic ones of any size."""
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+
+from hpcfl.data.dataset import Dataset
+from hpcfl.data.params import COUNT, LENGTHS, REAL, WHOLE
+from hpcfl.data.sample import stratified
+from hpcfl.data.source import Source
+from hpcfl.rng import stream
+
+
+class Digits(Source):
+    """scikit-learn's 1,797 handwritten digits (Alpaydin 1998) of 8x8 pixels, 1,437 for training and 360 for testing."""
+
+    def read(self, root: Path | None) -> Dataset:
+        from sklearn.datasets import load_digits
+
+        digits = load_digits()
+        images = np.rint(digits.images[:, None] * (255 / 16)).astype(np.uint8)  # pixels count from 0 to 16
+        y = digits.target.astype(np.int64)
+        test = np.zeros(len(y), bool)
+        test[stratified(y, 360, stream(0, "data", "digits", "test"))] = True
+        classes = tuple("0123456789")
+        return Dataset(images[~test], y[~test], images[test], y[test], 10, classes, (0.3051,), (0.3758,))
+
+
+class Synthetic(Source):
+    """Per class a standard-normal prototype; a sample is standard-normal noise plus `signal` times its prototype.
+
+    The classes take turns, so that every stretch of `classes` samples has each of them once.
+    """
+
+    def read(
+        self,
+        root: Path | None,
+        *,
+        samples: Annotated[int, COUNT] = 6000,
+        test_samples: Annotated[int, COUNT] = 1000,
+        shape: Annotated[list[int], LENGTHS] = (1, 28, 28),
+        classes: Annotated[int, COUNT] = 10,
+        signal: Annotated[float, REAL] = 0.7,
+        seed: Annotated[int, WHOLE] = 0,
+    ) -> Dataset:
+        prototypes = stream(seed, "data", "synthetic", "prototypes").standard_normal((classes, *shape), np.float32)
+        arrays = []
+        for part, count in (("train", samples), ("test", test_samples)):
+            x = stream(seed, "data", "synthetic", part).standard_normal((count, *shape), np.float32)
+            for label in range(classes):
+                x[label::classes] += np.float32(signal) * prototypes[label]
+            arrays += [x, np.arange(count) % classes]
+        return Dataset(*arrays, classes, tuple(map(str, range(classes))))
+
+    def labels(self, root: Path | None, *, samples: int, classes: int, **others: object) -> tuple[np.ndarray, int]:
+        return np.arange(samples) % classes, classes

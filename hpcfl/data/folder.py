@@ -1,0 +1,98 @@
+"""Image folders: one folder per class, its name the label."""
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+
+from hpcfl.data.arrays import not_there, under
+from hpcfl.data.dataset import Dataset, moments
+from hpcfl.data.params import COUNT, SHARE, TEXT
+from hpcfl.data.sample import stratified
+from hpcfl.data.source import Source
+from hpcfl.errors import DataError
+from hpcfl.rng import stream
+
+ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+
+
+class Folder(Source):
+    """Images in path/CLASS/*, or already divided in path/train/CLASS/* and path/test/CLASS/*.
+
+    Classes are in the order of their names. The shorter side is scaled to `size` pixels, and the middle square is kept;
+    grey images become RGB. Without train and test folders, `test_share` of every class is held out, always the same
+    images as long as the files are the same; with them it is not used.
+    """
+
+    def read(
+        self,
+        root: Path | None,
+        *,
+        path: Annotated[str, TEXT],
+        size: Annotated[int, COUNT],
+        test_share: Annotated[float, SHARE] = 0.2,
+    ) -> Dataset:
+        classes, (train, y_train), (test, y_test) = _divided(root, path, test_share)
+        x_train = _images(train, size)
+        return Dataset(x_train, y_train, _images(test, size), y_test, len(classes), classes, *moments(x_train))
+
+    def labels(self, root: Path | None, *, path: str, size: int, test_share: float) -> tuple[np.ndarray, int]:
+        classes, (_, y_train), _ = _divided(root, path, test_share)
+        return y_train, len(classes)
+
+
+def _divided(root: Path | None, path: str, test_share: float) -> tuple:
+    """Class names, and (files, labels) of the training and of the test images."""
+    folder = under(root, path)
+    if not folder.is_dir():
+        raise DataError(not_there(root, path, folder, "folder"))
+    if (folder / "train").is_dir() and (folder / "test").is_dir():
+        classes = _classes(folder / "train")
+        if strangers := sorted(set(_classes(folder / "test")) - set(classes)):
+            raise DataError(f"{folder / 'test'} has classes that {folder / 'train'} has not: {', '.join(strangers)}")
+        return classes, _listed(folder / "train", classes), _listed(folder / "test", classes)
+    classes = _classes(folder)
+    files, y = _listed(folder, classes)
+    held_out = round(test_share * len(files))
+    if not 0 < held_out < len(files):
+        raise DataError(
+            f"data.test_share = {test_share}: would hold out {held_out} of the {len(files)} images in {folder}"
+        )
+    test = np.zeros(len(files), bool)
+    test[stratified(y, held_out, stream(0, "data", "folder", "test"))] = True
+    return classes, *(([files[at] for at in np.flatnonzero(part)], y[part]) for part in (~test, test))
+
+
+def _classes(folder: Path) -> tuple[str, ...]:
+    names = tuple(sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name[0] != "."))
+    if len(names) < 2:
+        found = f"only {names[0]}" if names else "none"
+        raise DataError(f"{folder} must have a folder of images for every class, at least two; it has {found}")
+    return names
+
+
+def _listed(folder: Path, classes: tuple[str, ...]) -> tuple[list[Path], np.ndarray]:
+    files: list[Path] = []
+    counts = []
+    for name in classes:
+        images = (file for file in (folder / name).iterdir() if file.suffix.lower() in ENDINGS and file.name[0] != ".")
+        files += sorted(images) if (folder / name).is_dir() else []
+        counts.append(len(files) - sum(counts))
+        if counts[-1] == 0 and folder.name != "test":
+            raise DataError(f"{folder / name} has no images in it; valid endings are {', '.join(ENDINGS)}")
+    return files, np.repeat(np.arange(len(classes)), counts)
+
+
+def _images(files: list[Path], size: int) -> np.ndarray:
+    """(N, 3, size, size) uint8."""
+    from PIL import Image, ImageOps
+
+    images = np.empty((len(files), 3, size, size), np.uint8)
+    for image, file in zip(images, files):
+        try:
+            with Image.open(file) as opened:
+                upright = ImageOps.exif_transpose(opened).convert("RGB")
+                image[:] = np.moveaxis(np.asarray(ImageOps.fit(upright, (size, size), Image.Resampling.BILINEAR)), 2, 0)
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise DataError(f"{file} is not a readable image: {error}") from error
+    return images

@@ -1,0 +1,190 @@
+"""One run in a terminal: what ran, where, how it went round by round, and what it cost."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from hpcfl.results import Reader, open_results
+from hpcfl.results.format import STATUS
+
+__all__ = ["show"]
+
+ROWS = 20
+
+PARTS = ("training", "communicating", "aggregating", "evaluating")
+
+VERSIONS = ("hpcfl", "python", "torch", "numpy", "h5py", "hdf5", "mpi")
+
+ENDINGS = {
+    "finished": "finished",
+    "interrupted": "NOT FINISHED: it was interrupted",
+    "failed": "NOT FINISHED: it ended with an error",
+    "running": "NOT FINISHED: it is still running, or was killed",
+}
+
+
+def show(path: Path, console: Console) -> None:
+    """Print the run in the result file at `path`. Raises ResultError if there is no such run."""
+    with open_results(path) as run:
+        sections = {"": summary(run), "rounds": rounds(run), "failures": failures(run), "time and traffic": costs(run)}
+    for title, section in sections.items():
+        if section.row_count:
+            if title:
+                console.print(Text(f"\n{title}", style="bold"))
+            console.print(section)
+
+
+def summary(run: Reader) -> Table:
+    """What ran, where, and how it ended."""
+    job, environment = run.job, run.environment
+    accuracy, step = run.rounds["accuracy"], run.rounds["step"]
+    table = _facts()
+    _fact(table, "run", job.get("name"), style="bold")
+    _fact(table, "ended", _ending(run, len(step), job.get("rounds")))
+    evaluated = np.flatnonzero(~np.isnan(accuracy))
+    if len(evaluated):
+        best, last = evaluated[accuracy[evaluated].argmax()], evaluated[-1]
+        _fact(table, "best accuracy", f"{accuracy[best]:.4f} after round {step[best]}", style="bold")
+        _fact(table, "last accuracy", f"{accuracy[last]:.4f} after round {step[last]}")
+    _fact(table, "strategy", _component(job.get("strategy")))
+    _fact(table, "model", _component(job.get("model")))
+    _fact(table, "data", _component(job.get("data")))
+    _fact(table, "partition", _component(job.get("partition")))
+    _fact(table, "schedule", _component(job.get("schedule")))
+    if "client" in run.clients:
+        examples = run.clients["examples"] if "examples" in run.clients else np.zeros(0, np.int64)
+        each = f", {examples.min():,} to {examples.max():,} examples each" if len(examples) else ""
+        _fact(table, "clients", f"{len(run.clients['client']):,}{each}")
+    _fact(table, "local training", _settings(job.get("client"), ("epochs", "batch_size", "lr")))
+    _fact(table, "seed", job.get("seed"))
+    launcher, ranks = environment.get("launcher"), environment.get("ranks")
+    _fact(table, "started", f"{run.start_time[:19].replace('T', ' ')}{run.start_time[23:]}")
+    _fact(table, "ranks", f"{ranks} ({launcher})" if launcher and ranks else ranks)
+    _fact(table, "hosts", _counted(environment.get("hosts")))
+    _fact(table, "devices", _counted(environment.get("devices")))
+    _fact(table, "backend", environment.get("backend"))
+    _fact(table, "slurm job", environment.get("slurm_job_id"))
+    _fact(table, "versions", ", ".join(f"{name} {environment[name]}" for name in VERSIONS if environment.get(name)))
+    _fact(table, "commit", environment.get("git_commit"))
+    return table
+
+
+def rounds(run: Reader) -> Table:
+    """A row per round, thinned evenly if they are many; the first, the last and the best are always there."""
+    columns = {name: run.rounds[name] for name in run.rounds}
+    count, accuracy = len(columns["step"]), columns["accuracy"]
+    keep = set(np.linspace(0, count - 1, min(count, ROWS)).round().astype(int).tolist())
+    best = None if np.isnan(accuracy).all() else int(np.nanargmax(accuracy))
+    if best is not None:
+        keep.add(best)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    shown = {
+        "round": ("step", "{:d}"),
+        "time [s]": ("time", "{:,.1f}"),
+        "wall [s]": ("wall", "{:,.1f}"),
+        "accuracy": ("accuracy", "{:.4f}"),
+        "loss": ("loss", "{:.4f}"),
+        "train loss": ("train_loss", "{:.4f}"),
+        "clients": ("clients", "{:d}"),
+        "failures": ("failures", "{:d}"),
+        "staleness": ("staleness", "{:.2f}"),
+    }
+    # A synchronous run without failures has nothing to say in these.
+    for title in ("failures", "staleness"):
+        if not np.nansum(columns[shown[title][0]]):
+            del shown[title]
+    for title in shown:
+        table.add_column(Text(title), justify="right")
+    for row in sorted(keep):
+        cells = [_number(columns[name][row], form) for name, form in shown.values()]
+        table.add_row(*cells, style="bold" if row == best else None)
+    return table
+
+
+def failures(run: Reader) -> Table:
+    """The updates that could not be used, by how they ended and why."""
+    counts = np.bincount(run.events["status"], minlength=len(STATUS))
+    table = _facts()
+    for word, code in STATUS.items():
+        if word != "ok" and counts[code]:
+            clients = len(np.unique(run.events["client"][run.events["status"] == code]))
+            of = "client" if clients == 1 else "clients"
+            _fact(table, word, f"{counts[code]:,} of {counts.sum():,} updates, of {clients:,} {of}")
+    for reason, count in Counter(run.failures["reason"]).most_common(5):
+        _fact(table, f"{count:,} x", reason)
+    return table
+
+
+def costs(run: Reader) -> Table:
+    """Where the time went, and what was sent."""
+    table = _facts()
+    wall = float(np.nanmax(run.rounds["wall"]))
+    seconds = {part: float(np.nansum(run.rounds[part])) for part in PARTS}
+    total = sum(seconds.values())
+    for part, spent in seconds.items():
+        if total:
+            _fact(table, part, f"{spent:>10,.2f} s {spent / total:>6.1%}")
+    _fact(table, "wall", f"{wall:>10,.2f} s")
+    for title, prefix in (("between ranks", "bytes"), ("clients would", "client_bytes")):
+        up, down = (int(run.rounds[f"{prefix}_{way}"].sum()) for way in ("up", "down"))
+        _fact(table, title, f"{_bytes(up)} to the server, {_bytes(down)} from it")
+    return table
+
+
+def _facts() -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    return table
+
+
+def _fact(table: Table, name: str, value: object, style: str = "") -> None:
+    """Tell a fact that is known. Text from the file is not markup."""
+    if value not in (None, ""):
+        table.add_row(Text(name), Text(str(value), style=style))
+
+
+def _ending(run: Reader, rounds: int, planned: int | None) -> str:
+    count = f"{rounds:,} of {planned:,} rounds" if planned else f"{rounds:,} rounds"
+    return f"{ENDINGS.get(run.status, run.status)}, after {count}"
+
+
+def _component(section: object) -> str:
+    """A component of the job and its parameters, say "fedprox (mu=0.1)"."""
+    if not isinstance(section, dict):
+        return str(section or "")
+    params = dict(section.get("params") or {})
+    params |= {name: value for name, value in section.items() if isinstance(value, int | float) and value is not False}
+    text = ", ".join(f"{name}={value}" for name, value in params.items())
+    return f"{section.get('name', '')} ({text})" if text else str(section.get("name", ""))
+
+
+def _settings(section: object, names: tuple[str, ...]) -> str:
+    return (
+        ", ".join(f"{name}={section[name]}" for name in names if name in section) if isinstance(section, dict) else ""
+    )
+
+
+def _counted(values: object) -> str:
+    """A list with its repetitions counted: "8 x cuda:0, cpu"."""
+    if not isinstance(values, list):
+        return str(values or "")
+    counts = Counter(values).most_common()
+    told = ", ".join(f"{count} x {value}" if count > 1 else str(value) for value, count in counts[:8])
+    return told if len(counts) <= 8 else f"{told} and {len(counts) - 8:,} others"
+
+
+def _number(value: float, form: str) -> str:
+    return "-" if np.isnan(value) else form.format(value)
+
+
+def _bytes(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:,.1f} TB"

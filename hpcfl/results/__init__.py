@@ -1,0 +1,6 @@
+"""The result file: one HDF5 file per run, written by rank 0 after every step and readable at any moment."""
+
+from hpcfl.results.reader import Reader, open_results
+from hpcfl.results.writer import Writer
+
+__all__ = ["Reader", "Writer", "open_results"]

@@ -1,0 +1,75 @@
+"""The columns and names of the result file; docs/result-file.md says what they promise to readers."""
+
+from typing import NamedTuple
+
+import h5py
+
+FORMAT = "hpcfl"
+VERSION = "1.0"
+
+# The codes of /events/status. A new kind of ending gets a new number, never an old one.
+STATUS = {"ok": 0, "failed": 1, "straggler": 2, "dropped": 3}
+
+REASON_BYTES = 256
+
+
+class Column(NamedTuple):
+    """One column of a table: its dtype in the file, its unit ("" for a pure number) and what it counts."""
+
+    name: str
+    dtype: object
+    unit: str
+    meaning: str
+
+
+ROUNDS = (
+    Column("step", "<i8", "", "the server's step"),
+    Column("time", "<f8", "s", "the job's clock when the step ended"),
+    Column("wall", "<f8", "s", "real time since the run started"),
+    Column("accuracy", "<f8", "", "share of the test set predicted correctly; NaN where not evaluated"),
+    Column("loss", "<f8", "", "mean loss on the test set; NaN where not evaluated"),
+    Column("train_loss", "<f8", "", "mean loss of the clients' local training, weighted by examples"),
+    Column("examples", "<i8", "", "training examples behind the updates that were combined"),
+    Column("clients", "<i8", "", "updates that arrived and were combined"),
+    Column("failures", "<i8", "", "updates that were expected and could not be used"),
+    Column("staleness", "<f8", "", "mean number of steps between an update's model and the one it met"),
+    Column("bytes_up", "<i8", "B", "what the ranks sent to rank 0"),
+    Column("bytes_down", "<i8", "B", "what rank 0 sent to the ranks"),
+    Column("client_bytes_up", "<i8", "B", "what the simulated clients would have sent"),
+    Column("client_bytes_down", "<i8", "B", "what the simulated clients would have received"),
+    Column("training", "<f8", "s", "real time spent training clients"),
+    Column("communicating", "<f8", "s", "real time spent between ranks"),
+    Column("aggregating", "<f8", "s", "real time spent combining updates"),
+    Column("evaluating", "<f8", "s", "real time spent evaluating the model"),
+)
+
+EVENTS = (
+    Column("step", "<i4", "", "the server's step that the update belongs to"),
+    Column("client", "<i4", "", "the client"),
+    Column("version", "<i4", "", "the step whose model the client started from"),
+    Column("start", "<f8", "s", "the job's clock when the client started"),
+    Column("finish", "<f8", "s", "the job's clock when the client finished"),
+    Column("rank", "<i4", "", "the rank that trained the client; -1 for none"),
+    Column("examples", "<i4", "", "the client's training examples"),
+    Column("steps", "<i4", "", "optimizer steps that the client took"),
+    Column("loss", "<f8", "", "the client's mean training loss"),
+    Column("status", h5py.enum_dtype(STATUS, basetype="u1"), "", "how the update ended"),
+)
+
+FAILURES = (
+    Column("step", "<i4", "", "the server's step that the update belongs to"),
+    Column("client", "<i4", "", "the client"),
+    Column("rank", "<i4", "", "the rank that trained the client; -1 for none"),
+    Column("reason", h5py.string_dtype("utf-8", REASON_BYTES), "", "what went wrong, in words"),
+)
+
+# /clients is written once and has the columns that the run knows.
+CLIENTS = {
+    "examples": Column("examples", "<i8", "", "training examples of the client"),
+    "classes": Column("classes", "<i8", "", "training examples of the client with each label"),
+    "delay": Column("delay", "<f8", "s", "the delay that the job gives to the client's updates"),
+    "architecture": Column("architecture", None, "", "the model that the client trains"),
+}
+
+# The order of the counts in the root attribute `committed`.
+TABLES = {"rounds": ROUNDS, "events": EVENTS, "failures": FAILURES}

@@ -1,0 +1,87 @@
+"""The parts of the result file that are written once: the job, the environment, the clients, and each kept model."""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+
+import h5py
+import numpy as np
+
+from hpcfl.results.format import CLIENTS
+from hpcfl.results.table import describe, share_dimension
+
+# One tensor of a model: its name, shape, kind ("parameter", "buffer" or "constant"), and its place: where it starts in
+# the vector, or for a constant, which is not in the vector, its value.
+Tensor = tuple[str, Sequence[int], str, object]
+
+
+def write_job(group: h5py.Group, text: str, job: Mapping[str, object]) -> None:
+    """The job file as it was read, and what it came to mean once defaults and overrides were filled in."""
+    resolved = json.dumps(job, sort_keys=True, default=str)
+    group["text"] = _clean(text)
+    group["resolved"] = resolved
+    group["sha256"] = hashlib.sha256(resolved.encode()).hexdigest()
+    group["name"] = _clean(str(job.get("name", "")))
+    if "seed" in job:
+        group["seed"] = job["seed"]
+
+
+def write_environment(group: h5py.Group, environment: Mapping[str, object]) -> None:
+    """One dataset per name: attributes would end at 64 KiB, which the hosts of a large job exceed."""
+    for name, value in environment.items():
+        if isinstance(value, bool | int | float):
+            group[name] = value
+        elif isinstance(value, list | tuple):
+            group.create_dataset(name, data=[_clean(str(item)) for item in value], dtype=h5py.string_dtype())
+        elif value is not None:
+            group[name] = _clean(str(value))
+
+
+def write_clients(group: h5py.Group, columns: Mapping[str, np.ndarray], labels: Sequence[str]) -> None:
+    """A row per client; the label distribution is a second dimension."""
+    count = len(next(iter(columns.values()), ()))
+    group["client"] = np.arange(count)
+    for name, values in columns.items():
+        values = np.asarray(values)
+        if values.dtype.kind in "OU":
+            values = fixed([str(value) for value in values])
+        dataset = group.create_dataset(name, data=values, dtype=values.dtype)
+        share_dimension(dataset, 0, group["client"])
+        if values.ndim == 2:
+            if "label" not in group:
+                group["label"] = fixed(list(labels) or [str(label) for label in range(values.shape[1])])
+            share_dimension(dataset, 1, group["label"])
+        describe(dataset, CLIENTS[name])
+
+
+def write_model(group: h5py.Group, vector: np.ndarray, layout: Sequence[Tensor]) -> None:
+    """The vector, and as JSON where in it each tensor lies, or the value of one that is not in it."""
+    tensors = []
+    for name, shape, kind, place in layout:
+        tensor = {"name": name, "shape": list(shape), "kind": kind}
+        if kind == "constant":
+            value = np.asarray(place)
+            tensor |= {"dtype": str(value.dtype), "value": value.tolist()}
+        else:
+            tensor |= {"start": place, "stop": place + math.prod(shape)}
+        tensors.append(tensor)
+    stop = max((tensor.get("stop", 0) for tensor in tensors), default=0)
+    if vector.shape != (stop,):
+        raise ValueError(f"the layout ends at {stop}, and the vector's shape is {vector.shape}")
+    group["vector"] = np.asarray(vector, np.float32)
+    group["layout"] = json.dumps(tensors)
+
+
+def fixed(texts: Sequence[str], size: int = 0) -> np.ndarray:
+    """UTF-8 strings of one size in bytes, by default the longest one's: they lie in the table, not in a heap aside."""
+    encoded = [text.encode("utf-8", "replace") for text in texts]
+    size = size or max(map(len, encoded), default=0) or 1
+    # A cut may go through a character; what is left of it is dropped.
+    whole = [text[:size].decode("utf-8", "ignore").encode() for text in encoded]
+    return np.array(whole, h5py.string_dtype("utf-8", size))
+
+
+def _clean(text: str) -> str:
+    """File names may hold bytes that are not UTF-8, and a string in HDF5 no zero byte."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "?")

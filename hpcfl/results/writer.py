@@ -1,0 +1,244 @@
+"""The writer of the result file: what runs at the start, a row per step, the model, and how it ended."""
+
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from datetime import datetime
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from hpcfl.errors import ResultError
+from hpcfl.results.format import FORMAT, REASON_BYTES, STATUS, TABLES, VERSION
+from hpcfl.results.sections import Tensor, fixed, write_clients, write_environment, write_job, write_model
+from hpcfl.results.table import Table
+
+__all__ = ["Writer"]
+
+# Rows per chunk, by which a column grows. Small chunks split the index of a long table, large ones bloat a short run.
+CHUNKS = {"rounds": 512, "events": 8192, "failures": 64}
+
+# What a run needs besides its rows and models: the indexes and the first chunk of each column.
+MARGIN_BYTES = 8 * 2**20
+
+# How a viewer finds its way: it draws NXdata groups and lists NXcollection groups.
+NEXUS = {
+    "job": {"NX_class": "NXcollection"},
+    "environment": {"NX_class": "NXcollection"},
+    "clients": {"NX_class": "NXdata", "signal": "examples", "axes": ["client"]},
+    "rounds": {"NX_class": "NXdata", "signal": "accuracy", "auxiliary_signals": ["loss"], "axes": ["step"]},
+    "events": {"NX_class": "NXcollection"},
+    "failures": {"NX_class": "NXcollection"},
+    "model": {"NX_class": "NXcollection"},
+}
+
+
+class Writer:
+    """Rank 0's result file. Whenever the process ends, and however, the steps recorded before can be read.
+
+    A step is recorded in two flushes: first its rows, then the root attribute `committed`, which counts them.
+    A reader that believes the count sees a step whole or not at all.
+
+    As a context manager it closes the file, and notes in `status` if the block was left without `finish`.
+    """
+
+    def __init__(self, path: Path, *, overwrite: bool = False, expected_bytes: int = 0):
+        """Create the file under the name `path`.new, and its folders; `start` gives it its own name.
+
+        So neither a job that fails early nor one that is killed then touches what lies at `path`. Raises ResultError
+        if something does (unless `overwrite`), if no file can be created there, or if its file system has less free
+        space than `expected_bytes` and a margin of 8 MiB.
+        """
+        self.path = Path(path)
+        self._overwrite = overwrite
+        self._aside = self.path.with_name(self.path.name + ".new")
+        self._last_step = 0.0
+        self._started = self._ended = False
+        self._tables: dict[str, Table] = {}
+        try:
+            self._check_path()
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            _check_space(self.path, expected_bytes)
+            # Without a chunk cache a row goes straight to its place: the flush has only metadata left to write.
+            self._file: h5py.File | None = h5py.File(self._aside, "w", rdcc_nbytes=0, locking="best-effort")
+        except BlockingIOError as error:
+            raise ResultError(f"cannot write {self.path}: another run is about to; choose another --out") from error
+        except OSError as error:
+            raise ResultError(f"cannot write {self.path}: {_reason(error)}; choose another --out") from error
+
+    def start(
+        self,
+        job_text: str,
+        job: Mapping[str, object],
+        environment: Mapping[str, object],
+        clients: Mapping[str, np.ndarray],
+        labels: Sequence[str] = (),
+    ) -> None:
+        """Record what runs, where, and on which clients.
+
+        job_text: the job file, verbatim. job: the resolved job, in types that JSON knows.
+        environment: a str, bool, int, float or list of str per name; None is left out.
+        clients: some of examples (N,), classes (N, C), delay (N,) in seconds, architecture (N,) of str.
+        labels: the names of the C classes, by default their numbers.
+        """
+        with self._writing() as file:
+            # First of the root's messages, so that it lies within one page of the file, and a kill cannot tear it.
+            file.attrs["committed"] = np.zeros(len(TABLES), np.int64)
+            file.attrs["status"] = _status("running")
+            file.attrs.update(format=FORMAT, format_version=VERSION, NX_class="NXroot", default="rounds")
+            file["start_time"] = _now()
+            for name, attributes in NEXUS.items():
+                file.create_group(name).attrs.update(attributes)
+            file["model"].attrs["latest"] = -1
+            write_job(file["job"], job_text, job)
+            write_environment(file["environment"], environment)
+            write_clients(file["clients"], clients, labels)
+            self._tables = {name: Table(file[name], columns, CHUNKS[name]) for name, columns in TABLES.items()}
+            # Makes room for this name in the root's index, which could not be read by anyone while it grew at the end.
+            file["end_time"] = _now()
+            file.flush()
+            del file["end_time"]
+            file.flush()
+            self._check_path()
+            self._aside.replace(self.path)
+            self._started = True
+
+    def step(self, row: Mapping[str, float], events: Sequence[Mapping[str, object]] = ()) -> None:
+        """Append a step, its row of /rounds and its updates' rows of /events, and flush.
+
+        `events` have the columns of /events except `step`, `status` as a word, and a `reason` in words if they failed.
+        A float that is missing is recorded as NaN; a missing integer or an unknown name is a ValueError.
+        """
+        updates, failures = [], []
+        for event in events:
+            update = {**event, "step": row["step"], "status": STATUS[event["status"]]}
+            if reason := update.pop("reason", ""):
+                reason = fixed([reason], REASON_BYTES)[0]
+                failures.append({name: update[name] for name in ("step", "client", "rank")} | {"reason": reason})
+            updates.append(update)
+        with self._writing() as file:
+            for name, rows in (("rounds", [row]), ("events", updates), ("failures", failures)):
+                self._tables[name].append(rows)
+            file.flush()
+            file.attrs.modify("committed", np.array([table.rows for table in self._tables.values()]))
+            file.flush()
+        self._last_step = row["step"]
+
+    def model(self, step: int, vector: np.ndarray, layout: Sequence[Tensor], name: str = "global") -> None:
+        """Keep the model after `step`: its vector (P,) of float32 and the tensors in it, in order.
+
+        layout: (name, shape, kind, place) of each tensor in the order of the state_dict, where `place` is the offset
+        in the vector of a "parameter" or "buffer", and the value of a "constant", which is not in the vector.
+        name: which of a step's models it is, where there are several.
+        """
+        with self._writing() as file:
+            write_model(file["model"].require_group(str(step)).create_group(name), vector, layout)
+            file.flush()
+            file["model"].attrs.modify("latest", step)
+            file.flush()
+
+    def finish(self, status: str = "finished") -> None:
+        """Record how the run ended: "finished", "interrupted" or "failed". Only a finished run has an `end_time`."""
+        with self._writing() as file:
+            if status == "finished":
+                end_time = file.create_dataset(None, data=fixed([_now()])[0])
+                file.flush()
+                file["end_time"] = end_time
+            file.attrs.modify("status", _status(status))
+            file.flush()
+            os.fsync(file.id.get_vfd_handle())
+        self._ended = True
+
+    def close(self) -> None:
+        """Close the file, as often as you like. A file that was never started is removed."""
+        if self._file is None:
+            return
+        with self._writing() as file:
+            # A step that was interrupted half-way leaves columns of unequal length.
+            for table, rows in zip(self._tables.values(), file.attrs.get("committed", ())):
+                table.truncate(rows)
+            file.close()
+        self._leave()
+
+    def __enter__(self) -> "Writer":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # An error on the way out must not hide the one that led here.
+        with suppress(ResultError) if kind else nullcontext():
+            if self._file and self._started and not self._ended:
+                self.finish("failed" if kind and issubclass(kind, Exception) else "interrupted")
+            self.close()
+
+    def _check_path(self) -> None:
+        path = self.path
+        if path.is_dir():
+            raise ResultError(f"{path} is a directory; --out takes a file's name, say {path / 'run.h5'}")
+        if path.parent.exists() and not path.parent.is_dir():
+            raise ResultError(f"cannot write {path}: {path.parent} is not a folder; choose another --out")
+        if path.exists() and not path.is_file():
+            raise ResultError(f"{path} is not a regular file; choose another --out")
+        if path.exists() and not self._overwrite:
+            raise ResultError(
+                f"{path} exists and is not overwritten; choose another --out, or say --set results.overwrite=true"
+            )
+
+    @contextmanager
+    def _writing(self) -> Iterator[h5py.File]:
+        """Turn a write that fails into one ResultError, and leave the file as its last flush left it."""
+        if self._file is None:
+            raise ResultError(f"cannot write {self.path}: it has been closed")
+        try:
+            yield self._file
+        except (OSError, RuntimeError) as error:
+            self._abandon()
+            kept = f"what was recorded up to step {self._last_step:.0f} is readable"
+            advice = kept if self._last_step else "make room or choose another --out"
+            raise ResultError(f"cannot write {self.path}: {_reason(error)}; {advice}") from error
+
+    def _abandon(self) -> None:
+        """Let go of a file that cannot be written.
+
+        HDF5 would try again when the file is closed and when the process exits, and was seen to spoil the file and
+        to crash. So what it still has to say goes to memory, and the file on disk stays as it is.
+        """
+        memory = os.memfd_create("hpcfl")
+        os.dup2(memory, self._file.id.get_vfd_handle())
+        os.close(memory)
+        with suppress(OSError, RuntimeError):
+            self._file.close()
+        self._leave()
+
+    def _leave(self) -> None:
+        self._file = None
+        if not self._started:
+            self._aside.unlink(missing_ok=True)
+
+
+def _check_space(path: Path, expected_bytes: int) -> None:
+    free = shutil.disk_usage(path.parent).free
+    if free < expected_bytes + MARGIN_BYTES:
+        raise ResultError(
+            f"cannot write {path}: the run needs about {(expected_bytes + MARGIN_BYTES) / 1e6:,.0f} MB and its "
+            f"file system has {free / 1e6:,.0f} MB free; make room or choose another --out"
+        )
+
+
+def _reason(error: Exception) -> str:
+    """The operating system's own words, which h5py wraps in many others."""
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
+    found = re.search(r"error message = '([^']*)'", str(error))
+    return found[1] if found else str(error)
+
+
+def _status(word: str) -> np.ndarray:
+    """Of one size, so that a later word fits in the place of the first."""
+    return np.array(word.encode(), h5py.string_dtype("utf-8", 16))
+
+
+def _now() -> str:
+    return datetime.now().astimezone().isoformat(timespec="milliseconds")

@@ -1,0 +1,71 @@
+"""What every model of the table owes: it fits the data, and all of it learns."""
+
+import pytest
+import torch
+from torch import nn
+
+from hpcfl.models import CNN, MLP, MODELS, LeNet5
+
+SHAPES = [(1, 28, 28), (3, 32, 32), (1, 8, 8), (3, 29, 40)]
+FITS = {"lenet5": lambda shape: min(shape[1:]) >= 12}
+
+
+def cases():
+    return [(name, shape) for name in MODELS for shape in SHAPES if FITS.get(name, lambda shape: True)(shape)]
+
+
+@pytest.mark.parametrize("name, shape", cases())
+def test_it_classifies_and_all_of_it_learns(name, shape):
+    torch.manual_seed(0)
+    model = MODELS[name](shape, 7)
+    x, y = torch.randn(16, *shape), torch.arange(16) % 7
+    logits = model(x)
+    assert logits.shape == (16, 7)
+    nn.functional.cross_entropy(logits, y).backward()
+    for parameter_name, parameter in model.named_parameters():
+        assert parameter.grad.isfinite().all(), parameter_name
+        assert parameter.grad.any(), parameter_name
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_samples_of_a_batch_do_not_mix(name):
+    torch.manual_seed(0)
+    model = MODELS[name]((1, 28, 28), 3).eval()
+    x = torch.randn(4, 1, 28, 28)
+    with torch.no_grad():
+        assert torch.allclose(model(x)[2:3], model(x[2:3]), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_seed_decides_how_it_begins(name):
+    def initial(seed):
+        torch.manual_seed(seed)
+        return torch.cat([tensor.flatten() for tensor in MODELS[name]((1, 12, 12), 3).parameters()])
+
+    assert torch.equal(initial(0), initial(0))
+    assert not torch.equal(initial(0), initial(1))
+
+
+def parameters(model):
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def test_sizes_are_those_of_the_papers():
+    assert parameters(CNN((1, 28, 28), 10)) == 1_663_370
+    assert parameters(MLP((1, 28, 28), 10)) == 199_210
+    assert parameters(LeNet5((1, 28, 28), 10)) == 61_706
+    assert parameters(LeNet5((3, 32, 32), 10)) == 62_006
+
+
+@pytest.mark.parametrize("hidden", [[], [5], [5, 3]])
+def test_hidden_layers(hidden):
+    model = MLP((4,), 2, hidden)
+    widths = [4, *hidden, 2]
+    assert parameters(model) == sum((before + 1) * after for before, after in zip(widths, widths[1:]))
+    assert model(torch.zeros(3, 4)).shape == (3, 2)
+
+
+def test_the_smallest_images():
+    assert LeNet5((1, 12, 12), 2)(torch.zeros(1, 1, 12, 12)).shape == (1, 2)
+    assert CNN((1, 4, 4), 2)(torch.zeros(1, 1, 4, 4)).shape == (1, 2)
+    assert MLP((1, 1, 1), 2)(torch.zeros(1, 1, 1, 1)).shape == (1, 2)

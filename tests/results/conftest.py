@@ -1,0 +1,14 @@
+"""A run that has begun."""
+
+import pytest
+from small_run import CLIENTS, ENVIRONMENT, JOB
+
+from hpcfl.results import Writer
+
+
+@pytest.fixture
+def run(tmp_path):
+    """(path, writer) of a run that is started and has no step yet."""
+    with Writer(tmp_path / "run.h5") as writer:
+        writer.start('name = "small"\n', JOB, ENVIRONMENT, CLIENTS, ["cat", "dog", "øl"])
+        yield tmp_path / "run.h5", writer

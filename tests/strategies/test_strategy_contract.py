@@ -1,0 +1,139 @@
+"""What every algorithm of the table owes: a setting in which it is FedAvg, one in which it is not, and clean hands."""
+
+import ast
+import copy
+import inspect
+from dataclasses import fields
+
+import pytest
+import torch
+from torch import Tensor
+
+from hpcfl import engine
+from hpcfl.build import assemble
+from hpcfl.collective import Collective
+from hpcfl.jobfile import JobFile
+from hpcfl.schema import JobSpec
+from hpcfl.strategies import STRATEGIES
+from hpcfl.transport.group import Solo
+
+JOB = {
+    "rounds": 3,
+    "data": {"name": "synthetic", "samples": 120, "test_samples": 20, "shape": [1, 8, 8], "classes": 4},
+    "partition": {"name": "dirichlet", "beta": 0.5, "clients": 6},
+    "model": {"name": "cnn", "channels": [2, 3], "hidden": 8},
+    "client": {"epochs": 2, "batch_size": 8, "lr": 0.1, "optimizer": {"momentum": 0.9}},
+    "schedule": {"c_ratio": 0.5},
+}
+ONE_CLIENT = {"partition": {"clients": 1}}
+
+# for each algorithm the changes to a job in which it is FedAvg, and those in which it is not
+NEUTRAL = {
+    "fedavg": {},
+    "fedprox": {"strategy": {"mu": 0.0}},
+    "centralized": ONE_CLIENT,
+}
+OTHER = {
+    "fedprox": {"strategy": {"mu": 1.0}},
+    "centralized": {},
+}
+
+
+def changed(name, changes):
+    """The job with the algorithm `name`, and with sections of it replaced or, for the strategy, extended."""
+    job = {**copy.deepcopy(JOB), **{key: value for key, value in changes.items() if key != "strategy"}}
+    own = changes.get("strategy", {}) if name != "fedavg" else {}
+    return {**job, "strategy": {"name": name, **own}}
+
+
+def build(name, changes):
+    spec = JobSpec.parse(changed(name, changes), "job.toml")
+    parts = assemble(JobFile("", spec, None), torch.device("cpu"), trains=True, serves=True)
+    return parts, Collective(Solo(), parts.trainer, parts.world, reproducible=True)
+
+
+def final(name, changes):
+    """The state after all rounds, and what every round left."""
+    parts, pool = build(name, changes)
+    states = []
+    state = engine.run(
+        parts.world, parts.strategy, parts.schedule, pool, lambda step, updates, state, seconds: states.append(state)
+    )
+    return state, states
+
+
+def test_every_algorithm_has_its_settings():
+    assert NEUTRAL.keys() == STRATEGIES.keys()
+    assert OTHER.keys() == STRATEGIES.keys() - {"fedavg"}
+
+
+@pytest.mark.parametrize("name", NEUTRAL)
+def test_in_its_neutral_setting_it_is_fedavg_bit_for_bit(name):
+    assert torch.equal(final(name, NEUTRAL[name])[0]["w"], final("fedavg", NEUTRAL[name])[0]["w"])
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_in_another_setting_it_is_not(name):
+    assert not torch.equal(final(name, OTHER[name])[0]["w"], final("fedavg", OTHER[name])[0]["w"])
+
+
+@pytest.mark.parametrize("name", NEUTRAL)
+def test_two_runs_of_one_seed_are_equal_and_seeds_differ(name):
+    changes = OTHER.get(name, {})
+    first = final(name, changes)[0]["w"]
+    assert torch.equal(final(name, changes)[0]["w"], first)
+    assert not torch.equal(final(name, {**changes, "seed": 1})[0]["w"], first)
+
+
+@pytest.mark.parametrize("name", NEUTRAL)
+def test_the_state_is_named_tensors_and_nothing_else(name):
+    for state in final(name, OTHER.get(name, {}))[1]:
+        assert all(isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items())
+        assert all(torch.isfinite(value).all() for value in state.values())
+        assert state["w"].dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", NEUTRAL)
+def test_hooks_leave_what_they_are_given_alone(name):
+    parts, pool = build(name, OTHER.get(name, {}))
+    world, strategy = parts.world, parts.strategy
+    state = strategy.init(world)
+    initial = world.initial.clone()
+    before = {key: value.clone() for key, value in state.items()}
+    jobs = [world.job(client, 0, 0.0) for client in range(world.clients)]
+    sent = [strategy.send(state, client) for client in range(world.clients)]
+    sent_before = copy.deepcopy(sent)
+    pool.submit(jobs, sent.__getitem__)
+    cohort = pool.collect(jobs)
+    assert len(cohort) == len(jobs)
+    uploads = {**cohort.means, **{f"each {key}": value for key, value in cohort.each.items()}}
+    uploads_before = copy.deepcopy(uploads)
+    combined = strategy.combine(state, cohort)
+    assert not torch.equal(combined["w"], before["w"])
+    assert torch.equal(world.initial, initial)
+    for given, kept in [(state, before), (uploads, uploads_before), *zip(sent, sent_before)]:
+        assert given.keys() == kept.keys()
+        assert all(torch.equal(given[key], kept[key]) for key in kept)
+
+
+@pytest.mark.parametrize("name", NEUTRAL)
+def test_uploads_say_what_becomes_of_them(name):
+    assert set(STRATEGIES[name].uploads.values()) <= {"examples", "clients", "each"}
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_its_module_names_its_source(name):
+    module = inspect.getdoc(inspect.getmodule(STRATEGIES[name]))
+    assert name == "centralized" or any(f" {year}" in module for year in range(2016, 2030))
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_every_field_has_its_sentence(name):
+    source = ast.parse(inspect.getsource(STRATEGIES[name])).body[0].body
+    followed = {
+        before.target.id
+        for before, after in zip(source, source[1:])
+        if isinstance(before, ast.AnnAssign) and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+    }
+    own = {field.name for field in fields(STRATEGIES[name]) if field.name in STRATEGIES[name].__annotations__}
+    assert own <= followed

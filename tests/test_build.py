@@ -1,0 +1,199 @@
+"""From a job to its parts: losses, optimizers, rates and models, by name, by path and with params."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from hpcfl.build import assemble, build_loss, build_recipe, choose_device, learning_rates, result_path
+from hpcfl.errors import HpcflError, JobError, LaunchError
+from hpcfl.jobfile import JobFile
+from hpcfl.launch import Placement
+from hpcfl.schema import JobSpec
+
+SYNTHETIC = {"name": "synthetic", "samples": 60, "test_samples": 10, "shape": [1, 8, 8], "classes": 3}
+LEAST = {"rounds": 4, "data": SYNTHETIC, "model": {"name": "mlp", "hidden": []}, "partition": {"clients": 3}}
+
+
+def spec(**changes):
+    return JobSpec.parse({**LEAST, **changes}, "job.toml")
+
+
+def parts(**changes):
+    return assemble(JobFile("", spec(**changes), None), torch.device("cpu"), trains=True, serves=True)
+
+
+def complaint(**changes):
+    with pytest.raises(HpcflError) as caught:
+        parts(**changes)
+    return str(caught.value)
+
+
+def rates(lr_schedule, rounds=6, lr=0.8):
+    given = spec(rounds=rounds, client={"lr": lr, "lr_schedule": lr_schedule})
+    return learning_rates(given, lambda parameters: torch.optim.SGD(parameters, lr=lr))
+
+
+def test_rates():
+    assert rates("cosine") == pytest.approx([0.4 * (1 + math.cos(math.pi * k / 6)) for k in range(6)])
+    assert rates({"name": "cosine", "T_max": 3})[3] == pytest.approx(0.0, abs=1e-12)
+    assert rates({"name": "step", "step_size": 2, "gamma": 0.5}) == pytest.approx([0.8, 0.8, 0.4, 0.4, 0.2, 0.2])
+    assert rates({"name": "multistep", "milestones": [1, 4], "gamma": 0.1}) == pytest.approx(
+        [0.8] + [0.08] * 3 + [0.008] * 2
+    )
+    assert rates({"name": "exponential", "gamma": 0.5}) == pytest.approx([0.8 / 2**k for k in range(6)])
+    path = {"name": "torch.optim.lr_scheduler.LinearLR", "start_factor": 0.5, "total_iters": 2}
+    assert rates(path) == pytest.approx([0.4, 0.6] + [0.8] * 4)
+
+
+def test_without_a_schedule_the_rate_is_constant():
+    assert build_recipe(spec(client={"lr": 0.3})).rates == (0.3,)
+
+
+@pytest.mark.parametrize(
+    "lr_schedule, said",
+    [
+        ("cosin", "client.lr_schedule = 'cosin': unknown; did you mean cosine?"),
+        ({"name": "step"}, "client.lr_schedule.step_size: required by StepLR, but missing"),
+        ({"name": "step", "size": 3}, "client.lr_schedule.size: unknown key"),
+        (
+            "torch.optim.lr_scheduler.ReduceLROnPlateau",
+            "client.lr_schedule = 'torch.optim.lr_scheduler.ReduceLROnPlateau'",
+        ),
+    ],
+)
+def test_a_schedule_that_cannot_be_built(lr_schedule, said):
+    assert said in complaint(client={"lr_schedule": lr_schedule})
+
+
+def test_losses():
+    logits, labels = torch.tensor([[1.0, 2.0, -1.0], [0.5, 0.0, 0.0]]), torch.tensor([0, 2])
+    smooth = {"label_smoothing": 0.1}
+    expected = nn.functional.cross_entropy(logits, labels, label_smoothing=0.1)
+    for name in ("cross_entropy", "torch.nn.CrossEntropyLoss", "torch.nn.functional.cross_entropy"):
+        loss = spec(client={"loss": {"name": name, **smooth}}).client.loss
+        assert torch.equal(build_loss(loss)(logits, labels), expected)
+        plain = spec(client={"loss": name}).client.loss
+        assert torch.equal(build_loss(plain)(logits, labels), nn.functional.cross_entropy(logits, labels))
+
+
+@pytest.mark.parametrize(
+    "loss, said",
+    [
+        ("cross_entrop", "client.loss = 'cross_entrop': unknown; did you mean cross_entropy?"),
+        (
+            {"name": "cross_entropy", "smoothing": 0.1},
+            "client.loss.smoothing: unknown key; did you mean label_smoothing?",
+        ),
+        ({"name": "torch.nn.functional.cross_entropy", "smoothing": 1}, "client.loss.smoothing: unknown key"),
+        ("torch.nn.functional.no_loss", "module torch.nn.functional has no 'no_loss'"),
+    ],
+)
+def test_a_loss_that_cannot_be_built(loss, said):
+    assert said in complaint(client={"loss": loss})
+
+
+@pytest.mark.parametrize(
+    "optimizer, said",
+    [
+        ("sdg", "client.optimizer = 'sdg': unknown; did you mean sgd?"),
+        ({"momentun": 0.9}, "client.optimizer.momentun: unknown key; did you mean momentum?"),
+        ({"momentum": -1.0}, "client.optimizer: SGD("),
+        ({"lr": 0.5}, "client.optimizer.lr = 0.5: the learning rate is client.lr"),
+    ],
+)
+def test_an_optimizer_that_cannot_be_built(optimizer, said):
+    assert said in complaint(client={"optimizer": optimizer})
+
+
+@pytest.mark.parametrize(
+    "model, said",
+    [
+        ("cnnn", "model = 'cnnn': unknown; did you mean cnn?"),
+        ({"name": "mlp", "hiden": [3]}, "model.hiden: unknown key; did you mean hidden?"),
+        ("lenet5", "model = 'lenet5': does not take samples of shape (1, 8, 8) (synthetic): "),
+        ("torch.nn.Flatten", "model = 'torch.nn.Flatten': two samples give (2, 64), but 3 classes need (2, 3)"),
+        ({"name": "mlp", "hidden": [-1]}, "model: MLP(hidden=[-1]) failed: "),
+        ("fractions.Fraction", "model = 'fractions.Fraction': gives a Fraction, not a torch.nn.Module"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+def test_a_model_that_cannot_be_built(model, said):
+    assert said in complaint(model=model)
+
+
+def test_the_model_follows_from_the_seed_alone():
+    torch.manual_seed(5)
+    first = parts(model="cnn").world.initial
+    torch.manual_seed(6)
+    assert torch.equal(parts(model="cnn").world.initial, first)
+    assert not torch.equal(parts(model="cnn", seed=1).world.initial, first)
+
+
+def test_a_transform_is_built_and_checked():
+    data = {**SYNTHETIC, "transform": {"name": "crop_flip", "padding": 2}}
+    assert parts(data=data).trainer.recipe.transform.padding == 2
+    bad = {**SYNTHETIC, "transform": {"name": "crop_flip", "padding": -2}}
+    assert complaint(data=bad) == "data.transform.padding = -2: should be greater than or equal to 0"
+
+
+@pytest.mark.parametrize(
+    "changes, said",
+    [
+        ({"strategy": {"name": "fedprox", "mu": -1}}, "strategy.mu = -1: should be greater than or equal to 0"),
+        ({"strategy": {"name": "fedavg", "mu": 1}}, "strategy.mu: unknown key"),
+        ({"strategy": "fedporx"}, "strategy = 'fedporx': unknown; did you mean fedprox?"),
+        ({"strategy": "fractions.Fraction"}, "strategy = 'fractions.Fraction': "),
+        ({"schedule": {"c_ratio": 0.0}}, "schedule.c_ratio = 0.0: should be greater than 0"),
+        ({"schedule": {"c_ratio": 1.5}}, "schedule.c_ratio = 1.5: should be less than or equal to 1"),
+        ({"schedule": {"ratio": 0.5}}, "schedule.ratio: unknown key; did you mean c_ratio?"),
+        ({"partition": {"clients": 61}}, "partition.clients = 61: there are only 60"),
+        ({"server": {"min_clients": 4}}, "server.min_clients = 4: more than the 3 clients there are"),
+    ],
+)
+def test_what_else_a_job_can_get_wrong(changes, said):
+    assert complaint(**changes).startswith(said)
+
+
+def test_the_world_is_the_job_s():
+    world = parts(client={"epochs": [1, 3], "batch_size": 7, "seconds_per_step": 0.5}, seed=9).world
+    assert (world.seed, world.rounds, world.clients, world.batch_size) == (9, 4, 3, 7)
+    assert (world.epochs, world.seconds_per_step) == ((1, 3), 0.5)
+    assert world.counts.sum() == 60
+    assert world.layout.size == len(world.initial) == 3 * 64 + 3
+
+
+def test_fingerprints_tell_worlds_apart():
+    fingerprints = [parts().fingerprint, parts(seed=1).fingerprint, parts(partition={"clients": 4}).fingerprint]
+    assert len(set(fingerprints)) == 3
+    assert parts(client={"lr": 0.5}).fingerprint == fingerprints[0]
+
+
+def test_devices():
+    def chosen(rank, size, local_rank, local_size, gpus, kind="auto"):
+        return str(choose_device(kind, Placement("slurm", rank, size, local_rank, local_size), [gpus] * size))
+
+    assert chosen(0, 1, 0, 1, 0) == "cpu"
+    assert chosen(0, 1, 0, 1, 2, kind="cpu") == "cpu"
+    assert [chosen(rank, 4, rank, 4, 4) for rank in range(4)] == ["cuda:0", "cuda:1", "cuda:2", "cuda:3"]
+    assert [chosen(rank, 5, rank, 5, 4) for rank in range(5)] == ["cuda:3", "cuda:0", "cuda:1", "cuda:2", "cuda:3"]
+    assert [chosen(rank, 9, rank - 5, 4, 4) for rank in range(5, 9)] == ["cuda:0", "cuda:1", "cuda:2", "cuda:3"]
+    assert [chosen(rank, 2, rank, 2, 1) for rank in range(2)] == ["cuda:0", "cuda:0"]
+    with pytest.raises(LaunchError, match="rank 0 sees no GPU"):
+        chosen(0, 1, 0, 1, 0, kind="cuda")
+
+
+def test_result_paths_are_never_taken_twice(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results").mkdir()
+    job = spec(name="a")
+    for name in ("a.h5", "a-2.h5", "a-3.h5"):
+        assert str(result_path(job)) == f"results/{name}"
+        (tmp_path / "results" / name).touch()
+    assert str(result_path(spec(results={"path": "x/y.h5"}))) == "x/y.h5"
+
+
+def test_errors_of_the_job_are_job_errors():
+    with pytest.raises(JobError):
+        parts(model="cnnn")

@@ -1,0 +1,108 @@
+"""The round loop: in which order it does what, and how it ends."""
+
+import numpy as np
+import pytest
+import torch
+
+from hpcfl import engine
+from hpcfl.core import Cohort, Step, Update, World
+from hpcfl.errors import TrainingError
+from hpcfl.schedule import Synchronous
+from hpcfl.strategies import FedAvg
+
+
+class Tells:
+    """A pool whose clients add 1 to what they are sent, and which writes down what it is asked."""
+
+    def __init__(self, failing=()):
+        self.log, self._failing, self._sent = [], failing, {}
+
+    def submit(self, jobs, send):
+        self.log.append(("submit", [job.version for job in jobs]))
+        self._sent = {job.client: send(job.client) for job in jobs}
+
+    def collect(self, jobs):
+        self.log.append(("collect", [job.version for job in jobs]))
+        updates = [Update(job, 0, job.steps, 0.5, 0.0, 0, self._failure(job)) for job in jobs]
+        good = tuple(update for update in updates if not update.failure)
+        means = {"w": torch.stack([self._sent[u.job.client]["w"] + 1 for u in good]).mean(0)} if good else {}
+        return Cohort(good, tuple(update for update in updates if update.failure), means)
+
+    def _failure(self, job):
+        return f"reason {job.client}" if (job.version, job.client) in self._failing else None
+
+
+def run(pool, min_clients=1, rounds=2, clients=2, schedule=None):
+    world = World(0, rounds, np.ones((clients, 2), int), 4, (1, 1), 1.0, None, torch.zeros(3))
+    recorded = []
+
+    def record(step, updates, state, aggregating):
+        pool.log.append(("record", step.index))
+        recorded.append((step.index, len(updates), len(updates.failures), state["w"].tolist()))
+        assert aggregating >= 0
+
+    try:
+        state = engine.run(world, FedAvg(), schedule or Synchronous(), pool, record, min_clients)
+    finally:
+        run.recorded = recorded
+    return state["w"].tolist(), recorded
+
+
+def test_a_step_is_recorded_after_the_next_was_submitted():
+    pool = Tells()
+    run(pool)
+    assert pool.log == [
+        ("collect", []),
+        ("submit", [0, 0]),
+        ("collect", [0, 0]),
+        ("submit", [1, 1]),
+        ("record", 1),
+        ("collect", [1, 1]),
+        ("submit", []),
+        ("record", 2),
+    ]
+
+
+def test_the_state_that_is_sent_combined_and_recorded_is_the_newest():
+    assert run(Tells(), rounds=3) == ([3.0] * 3, [(k, 2, 0, [float(k)] * 3) for k in (1, 2, 3)])
+
+
+def test_failures_are_recorded_and_the_run_goes_on():
+    final, recorded = run(Tells(failing={(0, 1)}))
+    assert final == [2.0] * 3
+    assert [row[1:3] for row in recorded] == [(1, 1), (2, 0)]
+
+
+def test_too_few_clients_end_the_run():
+    pool = Tells(failing={(1, 0), (1, 2)})
+    with pytest.raises(TrainingError) as caught:
+        run(pool, min_clients=2, rounds=5, clients=3)
+    assert str(caught.value) == (
+        "step 2: 2 of 3 clients failed and 1 succeeded, fewer than server.min_clients = 2; "
+        "first failure: client 0: reason 0"
+    )
+    assert pool.log[-1] == ("record", 2)
+    assert ("submit", [2, 2, 2]) not in pool.log
+    assert run.recorded == [(1, 3, 0, [1.0] * 3), (2, 1, 2, [1.0] * 3)]
+
+
+def test_no_client_left():
+    with pytest.raises(TrainingError, match="step 1: 2 of 2 clients failed and 0 succeeded.*client 0: reason 0"):
+        run(Tells(failing={(0, 0), (0, 1)}))
+
+
+def test_a_schedule_that_starts_too_few_is_told_apart_from_failures():
+    with pytest.raises(
+        TrainingError, match="step 1: 0 of 1 clients failed and 1 succeeded.*the schedule starts too few"
+    ):
+        run(Tells(), min_clients=3, clients=10, schedule=Synchronous(c_ratio=0.1))
+
+
+def test_a_step_that_ends_nothing_is_not_recorded():
+    def idle(world):
+        yield Step(0, 0.0, (), ())
+        yield Step(1, 1.0, (), (world.job(0, 1, 1.0),))
+        yield Step(2, 2.0, (world.job(0, 1, 1.0),), ())
+
+    final, recorded = run(Tells(), schedule=idle)
+    assert (final, [row[0] for row in recorded]) == ([1.0] * 3, [2])

@@ -1,0 +1,100 @@
+"""What travels between ranks is what was meant."""
+
+import numpy as np
+import pytest
+import torch
+
+from hpcfl.core import World
+from hpcfl.messages import REASON, Order, decode, decode_reason, encode, encode_reason
+
+CPU = torch.device("cpu")
+W, C, BIG = torch.arange(5.0), torch.tensor([[1.5, 2.5]]), torch.zeros(2, 1, 3, 2)
+STEPS, MASK, EXACT = torch.tensor(7), torch.tensor([1, 0], dtype=torch.uint8), torch.ones(3, dtype=torch.float64)
+PARCELS = {
+    0: {"w": W},
+    1: {"w": W, "c": C},
+    2: {"w": W},
+    3: {"control variate of the server...": BIG, "steps": STEPS, "ünïcode": MASK, "exact": EXACT},
+    4: {"c": C, "w": W},
+    5: {},
+}
+
+
+@pytest.fixture
+def world():
+    return World(0, 3, np.arange(1, 13).reshape(6, 2), 4, (1, 3), 0.1)
+
+
+@pytest.fixture
+def order(world):
+    return Order.of([world.job(client, 2, 0.1 + 0.2 * client) for client in (3, 0, 1, 2, 5, 4)], PARCELS.get)
+
+
+def test_parcels_and_tensors_travel_once(order):
+    assert len(order.parcels) == 4
+    assert [id(tensor) for tensor in order.tensors()] == [id(tensor) for tensor in (BIG, STEPS, MASK, EXACT, W, C)]
+    assert order.parcel_of[0] == order.parcel_of[2]
+    assert order.parcel_of[1] == order.parcel_of[4]
+    assert order.sent(order.jobs[2]) == PARCELS[1]
+
+
+def test_round_trip(order, world):
+    counts, body = encode(order)
+    assert counts.dtype == body.dtype == torch.int64
+    arrived = decode(counts, body, world, CPU)
+    assert arrived.jobs == order.jobs
+    assert arrived.parcel_of == order.parcel_of
+    for sent, received in zip(order.tensors(), arrived.tensors(), strict=True):
+        assert (sent.shape, sent.dtype) == (received.shape, received.dtype)
+        received.copy_(sent)
+    for job in order.jobs:
+        parcel = arrived.sent(job)
+        assert parcel.keys() == PARCELS[job.client].keys()
+        assert all(torch.equal(parcel[name], tensor) for name, tensor in PARCELS[job.client].items())
+    by_client = {job.client: arrived.sent(job) for job in arrived.jobs}
+    assert by_client[0]["w"] is by_client[1]["w"]
+    assert by_client[1] is by_client[4]
+
+
+def test_a_job_does_not_travel_but_follows_from_its_address(order, world):
+    assert all(world.job(job.client, job.version, job.start) == job for job in order.jobs)
+    assert {job.epochs for job in order.jobs} > {1}
+
+
+@pytest.mark.parametrize("damage", ["short", "long", "counts", "declared"])
+def test_a_wrong_length_is_refused(order, world, damage):
+    counts, body = encode(order)
+    if damage == "short":
+        body = body[:-1]
+    elif damage == "long":
+        body = torch.cat([body, body[:1]])
+    elif damage == "counts":
+        counts[0] += 1
+    else:
+        counts[3] += 1
+    with pytest.raises(ValueError, match=f"an order of {len(body)} words"):
+        decode(counts, body, world, CPU)
+
+
+@pytest.mark.parametrize("tensor", [torch.zeros(1, 1, 1, 1, 1), torch.zeros(2, dtype=torch.bool)])
+def test_a_tensor_that_cannot_be_described_is_refused(world, tensor):
+    with pytest.raises(ValueError, match="cannot be sent"):
+        encode(Order.of([world.job(0, 0, 0.0)], lambda client: {"w": tensor}))
+
+
+def test_a_name_that_is_too_long_is_refused(world):
+    with pytest.raises(ValueError, match="longer than 32 bytes"):
+        encode(Order.of([world.job(0, 0, 0.0)], lambda client: {"x" * 33: W}))
+
+
+@pytest.mark.parametrize("reason", ["", "ValueError: no", "Übermaß", "x" * REASON])
+def test_reasons_round_trip(reason):
+    row = encode_reason(reason)
+    assert (row.dtype, row.shape) == (torch.uint8, (REASON,))
+    assert decode_reason(row) == reason
+
+
+def test_reasons_of_any_kind_arrive():
+    assert decode_reason(encode_reason("é" * REASON)) == "é" * (REASON // 2)
+    assert decode_reason(encode_reason("ab" + "é" * REASON))[:20] == "ab" + "é" * 18
+    assert decode_reason(encode_reason("file \udce9 is missing")) == "file ? is missing"
