@@ -165,7 +165,7 @@ def report(figures: list[Figure], placement: Placement, device: Any, backend: st
         rows = [{**vars(figure), "ratio": figure.ratio} for figure in figures]
         print(json.dumps({"ranks": placement.size, "device": str(device), "cores": os.cpu_count(), "figures": rows}))
         return
-    table = Table("measured", "hpcfl [ms]", "floor [ms]", "ratio", "floor", title_justify="left", box=None)
+    table = Table("measured", "hpcfl, ms", "floor, ms", "ratio", "floor", title_justify="left", box=None)
     for figure in figures:
         table.add_row(
             figure.name,

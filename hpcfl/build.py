@@ -33,6 +33,7 @@ from hpcfl.transforms import TRANSFORMS
 
 __all__ = ["Parts", "assemble", "choose_device"]
 
+HOOKS = ("uploads", "pooled", "init", "send", "combine", "local", "loss", "correct", "predict")
 UPLOADS = ("examples", "clients", "each")
 LOSSES = {"cross_entropy": nn.CrossEntropyLoss}
 OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
@@ -115,7 +116,7 @@ def assemble(job: JobFile, device: torch.device, *, trains: bool, serves: bool) 
 def build_strategy(spec: JobSpec) -> Any:
     """The algorithm, from its own fields; what it uploads is checked here, where the mistake is one message."""
     strategy = make("strategy", spec.strategy, STRATEGIES)
-    if missing := [hook for hook in ("init", "send", "combine", "local") if not hasattr(strategy, hook)]:
+    if missing := [name for name in HOOKS if not hasattr(strategy, name)]:
         raise JobError(f"strategy = {spec.strategy.name!r}: lacks {', '.join(missing)}; derive it from hpcfl's FedAvg")
     for name, how in strategy.uploads.items():
         if how not in UPLOADS:

@@ -121,6 +121,8 @@ def take_place() -> tuple[Any, Any]:
     from hpcfl.launch import detect
     from hpcfl.signals import Outlook, end_on_signals
 
+    # PyTorch's C++ warns of host names that do not resolve and of peers that left: hpcfl says what matters itself
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     placement = detect(os.environ)
     outlook = Outlook(placement.rank)
     end_on_signals(outlook)

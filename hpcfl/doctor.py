@@ -116,7 +116,7 @@ def assert_equal(came: float, expected: float, verb: str) -> None:
 def table(times: dict[str, dict[str, float]]) -> Table:
     """The times, in milliseconds."""
     columns = next(iter(times.values()))
-    shown = Table("size", *(f"{verb} [ms]" for verb in columns), box=None, padding=(0, 2, 0, 0))
+    shown = Table("size", *(f"{verb}, ms" for verb in columns), box=None, padding=(0, 2, 0, 0))
     for size, seconds in times.items():
         shown.add_row(size, *(f"{1e3 * second:.2f}" for second in seconds.values()))
     return shown

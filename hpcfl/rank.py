@@ -84,7 +84,7 @@ def serve(
 def open_results(job: JobFile, path: Any, parts: build.Parts) -> Writer:
     """The result file, made before any rank trains: what cannot be written is known now."""
     kept = 1 + (job.spec.rounds // job.spec.checkpoint.every if job.spec.checkpoint.every else 0)
-    expected = kept * 4 * parts.world.layout.size + job.spec.rounds * (200 + 50 * parts.world.clients)
+    expected = kept * 4 * parts.world.layout.size + job.spec.rounds * 200
     return Writer(path, overwrite=job.spec.results.overwrite, expected_bytes=expected)
 
 

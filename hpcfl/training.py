@@ -159,7 +159,7 @@ class Trainer:
         self.module, self.layout, self.device = module.to(device), world.layout, device
         self.strategy, self.recipe, self.samples = strategy, recipe, samples
         self.batch_size = world.batch_size
-        # Gradients are gathered in one vector only for a strategy that looks at it: that costs 3 % of a small CNN's step.
+        # Gradients lie in one vector only for a strategy that looks at them: it costs 3 % of a small CNN's step.
         corrects = type(strategy).correct is not FedAvg.correct
         self.grad = torch.zeros(self.layout.trainable, device=device) if corrects else None
         self._world, self._parts = world, parts
@@ -242,7 +242,7 @@ class Trainer:
 
 def largest(tensor: Tensor, enough: float = 0.0) -> float:
     """The largest magnitude in a tensor, NaN or infinity where it holds one; any bound of it that is below `enough`."""
-    flat = tensor.detach().reshape(-1)
+    flat = tensor.detach().reshape(-1).float()
     norm = torch.linalg.vector_norm(flat).item()  # half the time of the exact answer, and nearly always enough
     if norm < enough:
         return norm

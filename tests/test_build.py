@@ -11,6 +11,7 @@ from hpcfl.errors import HpcflError, JobError, LaunchError
 from hpcfl.jobfile import JobFile
 from hpcfl.launch import Placement
 from hpcfl.schema import JobSpec
+from hpcfl.strategies import FedAvg
 
 SYNTHETIC = {"name": "synthetic", "samples": 60, "test_samples": 10, "shape": [1, 8, 8], "classes": 3}
 LEAST = {"rounds": 4, "data": SYNTHETIC, "model": {"name": "mlp", "hidden": []}, "partition": {"clients": 3}}
@@ -39,9 +40,8 @@ def test_rates():
     assert rates("cosine") == pytest.approx([0.4 * (1 + math.cos(math.pi * k / 6)) for k in range(6)])
     assert rates({"name": "cosine", "T_max": 3})[3] == pytest.approx(0.0, abs=1e-12)
     assert rates({"name": "step", "step_size": 2, "gamma": 0.5}) == pytest.approx([0.8, 0.8, 0.4, 0.4, 0.2, 0.2])
-    assert rates({"name": "multistep", "milestones": [1, 4], "gamma": 0.1}) == pytest.approx(
-        [0.8] + [0.08] * 3 + [0.008] * 2
-    )
+    multistep = {"name": "multistep", "milestones": [1, 4], "gamma": 0.1}
+    assert rates(multistep) == pytest.approx([0.8] + [0.08] * 3 + [0.008] * 2)
     assert rates({"name": "exponential", "gamma": 0.5}) == pytest.approx([0.8 / 2**k for k in range(6)])
     path = {"name": "torch.optim.lr_scheduler.LinearLR", "start_factor": 0.5, "total_iters": 2}
     assert rates(path) == pytest.approx([0.4, 0.6] + [0.8] * 4)
@@ -154,6 +154,26 @@ def test_a_transform_is_built_and_checked():
 )
 def test_what_else_a_job_can_get_wrong(changes, said):
     assert complaint(**changes).startswith(said)
+
+
+class Half:
+    """Only what an algorithm adds, and nothing of FedAvg."""
+
+    uploads = {"w": "examples"}
+
+    def local(self, fit, sent, client):
+        return {"w": fit(sent["w"])}
+
+
+class Mistaken(FedAvg):
+    uploads = {"w": "samples"}
+
+
+def test_a_strategy_of_one_s_own_is_checked():
+    lacks = "lacks pooled, init, send, combine, loss, correct, predict; derive it from hpcfl's FedAvg"
+    assert complaint(strategy=f"{__name__}.Half") == f"strategy = '{__name__}.Half': {lacks}"
+    said = complaint(strategy=f"{__name__}.Mistaken")
+    assert "uploads['w'] = 'samples'; valid: examples, clients, each" in said
 
 
 def test_the_world_is_the_job_s():

@@ -9,8 +9,10 @@ import torch
 from torch import nn
 from worlds import CPU, Net, federation
 
+from hpcfl.collective import Collective
 from hpcfl.strategies import FedAvg
 from hpcfl.sums import LIMIT, ExactSum
+from hpcfl.transport.group import Solo
 
 SIZES = (6, 4, 9, 5, 7)
 
@@ -100,13 +102,20 @@ def test_float_sums_are_close():
     assert torch.allclose(exact.mean("w"), plain.mean("w"), atol=1e-6)
 
 
-def test_steps_of_one_pool_do_not_mix():
+@pytest.mark.parametrize("reproducible", [True, False])
+def test_steps_of_one_pool_do_not_mix(reproducible):
     parts = federation(sizes=SIZES)
-    first, again = parts.collect(parts.jobs()), parts.collect(parts.jobs())
-    assert torch.equal(first.mean("w"), again.mean("w"))
-    kept = first.mean("w").clone()
-    parts.collect(parts.jobs(1))
-    assert torch.equal(first.mean("w"), kept)
+    pool = Collective(Solo(), parts.trainer, parts.world, reproducible)
+
+    def collect(version):
+        pool.submit(parts.jobs(version), lambda client: {"w": parts.world.initial})
+        return pool.collect(parts.jobs(version)).mean("w")
+
+    first = collect(0)
+    kept = first.clone()
+    assert not torch.equal(collect(1), first)
+    assert torch.equal(collect(0), first)
+    assert torch.equal(first, kept)
 
 
 def collect_with(fault, reproducible):
@@ -174,7 +183,7 @@ class Uploads(FedAvg):
             raise RuntimeError("out of battery")
         number = torch.tensor(float(client.id))
         pair = torch.stack([number, number + 0.5])
-        return {"w": w, "loss": number, "size": torch.tensor(float(client.examples)), "id": number, "pair": pair}
+        return {"w": w, "loss": number, "size": torch.tensor(client.examples), "id": number, "pair": pair}
 
 
 @pytest.mark.parametrize("order", [[0, 1, 2, 3, 4], [3, 0, 4, 2, 1]])

@@ -92,9 +92,8 @@ def test_no_client_left():
 
 
 def test_a_schedule_that_starts_too_few_is_told_apart_from_failures():
-    with pytest.raises(
-        TrainingError, match="step 1: 0 of 1 clients failed and 1 succeeded.*the schedule starts too few"
-    ):
+    said = "step 1: 0 of 1 clients failed and 1 succeeded.*the schedule starts too few"
+    with pytest.raises(TrainingError, match=said):
         run(Tells(), min_clients=3, clients=10, schedule=Synchronous(c_ratio=0.1))
 
 

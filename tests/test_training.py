@@ -155,6 +155,17 @@ def test_evaluation_does_not_change_training(module):
         assert torch.equal(result, quiet.train(client))
 
 
+def test_a_prediction_may_do_what_it_likes_to_its_copy():
+    class Halves(FedAvg):
+        def predict(self, forward, w):
+            return forward(w.mul_(0.5))
+
+    parts = dot(strategy=Halves())
+    w = torch.tensor([3.0, 3.5, -0.5])
+    assert parts.trainer.evaluate(w, parts.samples, 2)[0] == 2.25 / 2
+    assert w.tolist() == [3.0, 3.5, -0.5]
+
+
 def test_evaluation_by_hand():
     parts = dot()
     loss, _ = parts.trainer.evaluate(torch.tensor([1.5, 1.75, -0.25]), parts.samples, 2)
@@ -288,6 +299,12 @@ def test_a_rank_that_serves_needs_no_training_data():
 )
 def test_largest(values, expected):
     assert largest(torch.tensor(values)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_largest_of_other_types_is_that_of_their_floats():
+    assert largest(torch.tensor([3, -7]), 100.0) >= 7
+    assert largest(torch.tensor([3, -7])) == 7.0
+    assert largest(torch.tensor([1e300], dtype=torch.float64)) == np.inf
 
 
 @pytest.mark.parametrize("enough", [0.0, 100.0])

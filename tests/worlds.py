@@ -74,6 +74,7 @@ def federation(
     data: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Federation:
     """Clients with `sizes` samples each of random data, and a model initialised from a fixed seed."""
+    torch.set_num_threads(1)  # the bits belong to a number of threads, and tests share their cores
     numbers = np.random.default_rng(0)
     x, y = data or (
         numbers.standard_normal((sum(sizes), *shape)).astype(np.float32),

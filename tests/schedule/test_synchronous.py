@@ -17,7 +17,8 @@ def clients_of(jobs):
 
 
 @pytest.mark.parametrize(
-    "clients, c_ratio, size", [(10, 1.0, 10), (10, 0.3, 3), (10, 0.01, 1), (1, 0.2, 1), (7, 0.5, 4), (50, 0.3, 15)]
+    "clients, c_ratio, size",
+    [(10, 1.0, 10), (10, 0.3, 3), (10, 0.01, 1), (1, 0.2, 1), (7, 0.5, 4), (50, 0.3, 15)],
 )
 def test_cohort_sizes(clients, c_ratio, size):
     steps = list(Synchronous(c_ratio)(world(clients)))

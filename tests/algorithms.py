@@ -1,0 +1,67 @@
+"""Models and algorithms of a user's own, copied beside the tests' job files."""
+
+import os
+import signal
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from hpcfl.strategies import FedAvg
+
+
+class Net(nn.Sequential):
+    """A convolution with BatchNorm and dropout: buffers, an integer buffer, and random numbers in the forward pass."""
+
+    def __init__(self):
+        super().__init__(
+            nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Dropout(0.2), nn.Linear(144, 10)
+        )
+
+
+@dataclass(frozen=True)
+class Eventful(FedAvg):
+    """FedAvg that uploads in every way, and whose clients 3 and 4 fail, each in its own way."""
+
+    uploads: ClassVar[dict[str, str]] = {"w": "examples", "loss": "clients", "head": "each"}
+
+    def init(self, world):
+        return {"w": world.initial, "loss": torch.zeros(()), "heads": torch.zeros(0)}
+
+    def combine(self, state, updates):
+        heads = updates.gather("head")
+        assert len(heads) == len(updates)
+        return {"w": updates.mean("w"), "loss": updates.mean("loss"), "heads": heads}
+
+    def send(self, state, client):
+        return {"w": state["w"]}
+
+    def local(self, fit, sent, client):
+        if client.id == 3:
+            raise ValueError("client 3 has no power")
+        w = fit(sent["w"])
+        if client.id == 4:
+            w[7] = float("nan")
+        return {"w": w, "loss": (fit.loss / fit.examples).float(), "head": w[:5]}
+
+
+@dataclass(frozen=True)
+class Trouble(FedAvg):
+    """What rank's process does to itself when it trains client 0 from the model of step 2."""
+
+    how: str = "stop"
+
+    def local(self, fit, sent, client):
+        if client.id == 0 and client.version == 2:
+            if self.how == "raise outside":
+                raise SystemExit(3)
+            os.kill(os.getpid(), {"stop": signal.SIGSTOP, "kill": signal.SIGKILL}[self.how])
+        return {"w": fit(sent["w"])}
+
+
+class Unlucky(FedAvg):
+    """All clients fail."""
+
+    def local(self, fit, sent, client):
+        raise RuntimeError("no client works")

@@ -1,0 +1,49 @@
+"""The job files that ship: each is valid, and runs for two rounds where its data is there."""
+
+import os
+from pathlib import Path
+
+import pytest
+from conftest import Launcher
+
+from hpcfl.jobfile import packaged, read
+from hpcfl.results import open_results
+
+JOBS = sorted(Path(__file__).parents[1].joinpath("jobs").rglob("*.toml"))
+LIGHT = ["rounds=2", "schedule.c_ratio=0.02", "client.epochs=1"]
+
+
+@pytest.mark.parametrize("path", JOBS, ids=lambda path: path.stem)
+def test_job_files_are_valid_and_explained(path: Path):
+    job = read(str(path))
+    assert job.spec.name == path.stem
+    assert job.text.startswith("# ")
+
+
+@pytest.mark.parametrize("name", ["quickstart", "bench"])
+def test_packaged_jobs_are_valid(name: str):
+    assert packaged(name).spec.name == name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", JOBS, ids=lambda path: path.stem)
+def test_jobs_run_for_two_rounds(launch: Launcher, tmp_path: Path, path: Path):
+    data = read(str(path)).spec.data.name
+    if data != "digits" and "HPCFL_DATA" not in os.environ:
+        pytest.skip(f"HPCFL_DATA is not set, and the job needs {data}")
+    light = LIGHT if data != "cifar10" else [*LIGHT, "partition.clients=1000", "schedule.c_ratio=0.002"]
+    done = launch(1, "run", path, *(word for pair in light for word in ("--set", pair)), "--out", "x.h5")
+    assert done.returncode == 0, done.stderr
+    assert list(open_results(tmp_path / "x.h5").rounds["step"]) == [1, 2]
+
+
+@pytest.mark.slow
+def test_fashion_mnist_improves_every_few_rounds(launch: Launcher, tmp_path: Path):
+    if "HPCFL_DATA" not in os.environ:
+        pytest.skip("HPCFL_DATA is not set, and the job needs Fashion-MNIST")
+    job = next(path for path in JOBS if path.stem == "fashion_mnist")
+    done = launch(3, "run", job, "--set", "rounds=6", "--set", "schedule.c_ratio=0.1", "--out", "x.h5")
+    assert done.returncode == 0, done.stderr
+    accuracy = open_results(tmp_path / "x.h5").rounds["accuracy"]
+    assert accuracy[0] < accuracy[2] < accuracy[5]
+    assert accuracy[5] > 0.6
