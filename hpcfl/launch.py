@@ -49,6 +49,8 @@ class Placement:
     """Host of rank 0, where the environment tells."""
     port: int = 0
     """Port of the rendezvous on that host; 0 where it is agreed on later."""
+    hosted: bool = False
+    """Whether the launcher keeps a store at that address (torchrun's agent does)."""
 
 
 def detect(environ: Mapping[str, str]) -> Placement:
@@ -73,7 +75,10 @@ def detect(environ: Mapping[str, str]) -> Placement:
         else:
             local_size = _number(environ, launcher.local_size, 1)
             master, port = environ.get("MASTER_ADDR", "127.0.0.1"), _number(environ, "MASTER_PORT", 0)
-        return Placement(**place, local_size=local_size, master=master, port=port)
+        if launcher.bootstrap == "env" and not port:
+            raise LaunchError(f"{launcher.rank} is set, but MASTER_PORT is not: rank 0 needs a port to be found at")
+        hosted = environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+        return Placement(**place, local_size=local_size, master=master, port=port, hosted=hosted)
     return Placement()
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from hpcfl.core import Job, first_line
+from hpcfl.errors import JobError
 from hpcfl.messages import Order
 from hpcfl.sums import LIMIT, ExactSum, FloatSum
 from hpcfl.training import Trainer, largest
@@ -56,12 +57,16 @@ class Share:
         """Train one client and take its uploads in; what goes wrong is that client's failure."""
         begin = perf_counter()
         steps, loss, reason = 0, math.nan, None
+        sent = self._order.sent(job)
+        before = [tensor._version for tensor in sent.values()]
         try:
-            uploads, fit = self._trainer.train(job, self._order.sent(job))
+            uploads, fit = self._trainer.train(job, sent)
             steps, loss = fit.steps, fit.loss.item() / max(1, fit.examples)
             reason = self._unfit(uploads, loss)
         except Exception as failure:
             reason = _located(failure)
+        if before != [tensor._version for tensor in sent.values()]:
+            raise JobError("strategy: `local` changed a tensor that was sent to all clients in place; change a clone")
         if reason is None:
             self._take(job, uploads)
         else:
@@ -92,8 +97,9 @@ class Share:
             size = largest(value, LIMIT)
             if not math.isfinite(size):
                 return f"non-finite values in the upload {name!r}"
-            if name in self.sums and tuple(value.shape) != self._shape(name):
-                return f"upload {name!r} has shape {tuple(value.shape)}, expected {self._shape(name)}"
+            expected = self._shape(name) if name in self.sums else next(iter(self.kept[name]), value).shape
+            if value.shape != expected:
+                return f"upload {name!r} has shape {tuple(value.shape)}, expected {tuple(expected)}"
             if isinstance(self.sums.get(name), ExactSum) and size >= LIMIT:
                 return f"upload {name!r} diverged: a value of {size:.3g} is beyond the {LIMIT:g} that exact sums hold"
         return None

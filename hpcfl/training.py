@@ -211,10 +211,10 @@ class Trainer:
         return self._optimizer
 
     def constants(self) -> dict[str, np.ndarray]:
-        """The model's tensors that are not in its vector, by name, as every job finds them."""
-        buffers = dict(self.module.named_buffers())
-        names = {id(tensor): name for name, tensor in buffers.items()}
-        return {names[id(tensor)]: first.cpu().numpy() for tensor, first in self._constants}
+        """The model's tensors that are not in its vector, by name, as they are now."""
+        state = self.module.state_dict()
+        constants = [entry.name for entry in self.layout.entries if entry.kind == "constant"]
+        return {name: state[name].cpu().numpy().copy() for name in constants}
 
     def evaluate(self, w: Tensor, samples: Samples, batch_size: int) -> tuple[float, float]:
         """Mean loss and accuracy of a copy of `w`, in eval mode: training is bitwise the same without it."""

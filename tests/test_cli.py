@@ -126,4 +126,4 @@ def test_a_disk_that_fills_up_ends_the_run_and_keeps_what_was_recorded(launch: L
         assert "Traceback" not in said
         assert len(open_results(small / "x.h5").rounds["step"]) >= 1
     finally:
-        subprocess.run(["umount", small], check=True)
+        subprocess.run(["umount", "-l", small], check=True)

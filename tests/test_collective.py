@@ -3,6 +3,7 @@
 import gc
 import math
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from torch import nn
 from worlds import CPU, Net, federation
 
 from hpcfl.collective import Collective
+from hpcfl.errors import JobError
 from hpcfl.strategies import FedAvg
 from hpcfl.sums import LIMIT, ExactSum
 from hpcfl.transport.group import Solo
@@ -261,3 +263,33 @@ def test_memory_does_not_grow_with_the_number_of_clients(kind, growth):
 
 def test_the_net_of_these_tests_can_remember():
     assert any(isinstance(layer, nn.Dropout) for layer in Net())
+
+
+class Greedy(FedAvg):
+    """Changes what was sent to everybody."""
+
+    def local(self, fit, sent, client):
+        sent["w"].add_(1)
+        return {"w": fit(sent["w"])}
+
+
+def test_changing_what_was_sent_in_place_is_told():
+    with pytest.raises(JobError, match="in place"):
+        federation(sizes=SIZES, strategy=Greedy()).collect()
+
+
+@dataclass(frozen=True)
+class Uneven(FedAvg):
+    """Gathers what has another shape for client 2."""
+
+    uploads: ClassVar[dict[str, str]] = {"w": "each"}
+
+    def local(self, fit, sent, client):
+        return {"w": fit(sent["w"])[: 3 + (client.id == 2)]}
+
+
+def test_a_gathered_upload_of_another_shape_is_that_client_s_failure():
+    updates = federation(sizes=SIZES, strategy=Uneven()).collect()
+    assert [update.job.client for update in updates.failures] == [2]
+    assert "has shape (4,), expected (3,)" in updates.failures[0].failure
+    assert updates.gather("w").shape == (4, 3)

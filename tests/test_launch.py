@@ -197,3 +197,13 @@ def test_half_of_a_slurm_environment_is_told(missing):
 def test_launchers_are_asked_in_the_order_that_lets_mpirun_win():
     names = [launcher.name for launcher in LAUNCHERS]
     assert names.index("slurm") > max(names.index("openmpi"), names.index("mpich"), names.index("torchrun"))
+
+
+def test_ranks_without_torchrun_s_agent_host_the_store_themselves():
+    assert not detect(TORCHRUN).hosted
+    assert detect({**TORCHRUN, "TORCHELASTIC_USE_AGENT_STORE": "True"}).hosted
+
+
+def test_a_missing_port_is_told():
+    with pytest.raises(LaunchError, match="MASTER_PORT"):
+        detect({name: value for name, value in TORCHRUN.items() if name != "MASTER_PORT"})

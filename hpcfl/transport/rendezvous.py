@@ -114,8 +114,7 @@ class OverStore:
         import torch.distributed as dist
 
         self._place, self._rounds = placement, 0
-        # torchrun's agent keeps a store of its own at that address, and its workers join it
-        serves = placement.rank == 0 and placement.launcher != "torchrun"
+        serves = placement.rank == 0 and not placement.hosted
         try:
             self._store = (
                 dist.TCPStore(placement.master, placement.port, placement.size, is_master=True, wait_for_workers=False)

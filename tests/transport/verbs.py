@@ -1,0 +1,37 @@
+"""Run by test_mpi_verbs.py on every rank: the six verbs of the transport, checked."""
+
+import os
+
+import torch
+
+from hpcfl.launch import detect
+from hpcfl.runner import connect
+from hpcfl.transport.rendezvous import meet
+
+placement = detect(os.environ)
+rendezvous = meet(placement)
+assert rendezvous.exchange(f"I am {placement.rank}") == [f"I am {rank}" for rank in range(placement.size)]
+with connect(placement, rendezvous, torch.device("cpu"), 60.0) as transport:
+    rank, size = transport.rank, transport.size
+    assert (rank, size) == (placement.rank, placement.size)
+    for dtype in (torch.float32, torch.float64, torch.int64, torch.uint8):
+        told = torch.full((2, 3), 5 if rank == 0 else 0, dtype=dtype)
+        transport.broadcast(told)
+        assert told.eq(5).all()
+        total = torch.full((4,), rank + 1, dtype=dtype)
+        transport.reduce(total)
+        assert rank or total.eq(size * (size + 1) // 2).all()
+        parts = transport.gather(torch.full((2,), rank, dtype=dtype))
+        assert [part.tolist() for part in parts] == ([[k, k] for k in range(size)] if rank == 0 else [])
+        given = torch.zeros(3, dtype=dtype)
+        if rank == 0:
+            for other in range(1, size):
+                transport.send(torch.full((3,), other, dtype=dtype), other)
+            for other in range(1, size):
+                transport.recv(given, other)
+                assert given.eq(other + 10).all()
+        else:
+            transport.recv(given, 0)
+            transport.send(given + 10, 0)
+    transport.barrier()
+print(f"rank {rank} of {size} done")
