@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Launcher
+from launcher import Launcher
 
 from hpcfl.results import open_results
 

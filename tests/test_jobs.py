@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from conftest import Launcher
+from launcher import Launcher
 
 from hpcfl.jobfile import packaged, read
 from hpcfl.results import open_results

@@ -8,7 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from conftest import Launcher, mpirun
+from launcher import Launcher, mpirun
 
 from hpcfl.results import open_results
 

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Launcher, mpirun
+from launcher import Launcher, mpirun
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3])
