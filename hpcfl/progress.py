@@ -17,15 +17,18 @@ QUIET_S = 1.0
 
 
 class Reporter:
-    """Progress of `total` rounds on `stream`: round, accuracy, loss, clients per second, time left."""
+    """Progress of `total` rounds on `stream`: round, accuracy, loss, clients per second, time left.
 
-    def __init__(self, total: int, stream: TextIO | None = None):
+    `live = False` keeps to plain lines also where the stream looks like a terminal.
+    """
+
+    def __init__(self, total: int, stream: TextIO | None = None, live: bool = True):
         self._console = Console(file=stream or sys.stdout, highlight=False)
         self._total, self._done, self._clients = total, 0, 0
         self._begin = self._said = perf_counter()
         self._accuracy, self._loss = math.nan, math.nan
         self._bar: Any = None
-        if self._console.is_terminal:
+        if live and self._console.is_terminal:
             self._bar = Progress(
                 TextColumn("round"), MofNCompleteColumn(), BarColumn(24), TextColumn("{task.fields[said]}"),
                 console=self._console,

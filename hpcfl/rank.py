@@ -67,7 +67,9 @@ def serve(
         "delay": np.zeros(world.clients),
         "architecture": np.array([spec.model.name] * world.clients, dtype=object),
     }
-    with writer, Reporter(world.rounds) as progress:
+    # Open MPI gives rank 0 a terminal of its own, whatever its output really goes to
+    live = environment["launcher"] != "openmpi"
+    with writer, Reporter(world.rounds, live=live) as progress:
         writer.start(job.text, spec.resolved(), environment, clients, parts.labels)
         record = Recorder(
             world, pool, writer, progress, parts.evaluate(spec.server.test_batch_size), parts.trainer.constants(),

@@ -154,7 +154,8 @@ def test_signals_end_all_ranks_with_a_readable_file(launch: Launcher, tmp_path: 
     process.send_signal(number)
     rest, _ = process.communicate(timeout=20)
     assert process.returncode != 0
-    assert f"stopped by {signal.Signals(number).name} after round" in rest
+    if ranks == 1 or len(mpirun()) == 1:  # Open MPI's mpirun ends without passing on what its ranks still say
+        assert f"stopped by {signal.Signals(number).name} after round" in rest
     with h5py.File(tmp_path / "x.h5", "r+") as file:
         assert "end_time" not in file
     results = open_results(tmp_path / "x.h5")
