@@ -4,6 +4,7 @@ training    a round of FedAvg through hpcfl, against a bare PyTorch loop over th
 sums        an exact (reproducible) sum of one model, against a float32 one
 broadcast   of one model between all ranks, against a memory copy of the same bytes
 reduce      of one exact sum, likewise
+and with several ranks the two of `asyncbench`
 """
 
 from __future__ import annotations
@@ -22,12 +23,14 @@ from rich.table import Table
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from hpcfl import asyncbench
 from hpcfl.build import Parts, assemble, build_model, choose_device
 from hpcfl.collective import Collective
 from hpcfl.core import Job, World, shares
 from hpcfl.data import load
 from hpcfl.jobfile import JobFile, packaged
 from hpcfl.launch import Placement
+from hpcfl.plan import plan
 from hpcfl.runner import agree, connect
 from hpcfl.sums import ExactSum, FloatSum
 from hpcfl.training import Samples, Trainer
@@ -59,11 +62,16 @@ def measure(placement: Placement, rendezvous: Rendezvous, repeats: int, as_json:
     gpus = [int(said) for said in rendezvous.exchange(str(torch.cuda.device_count()))]
     device = choose_device(job.spec.device.kind, placement, gpus)
     trains = placement.size == 1 or placement.rank > 0
-    parts = agree(placement, rendezvous, lambda: assemble(job, device, trains=trains, serves=False))
+    small = packaged("quickstart")
+    parts, light = (
+        agree(placement, rendezvous, lambda job=job: assemble(job, device, trains=trains, serves=False))
+        for job in (job, small)
+    )
     with connect(placement, rendezvous, device, TIMEOUT_S) as transport:
         figures = [training(transport, parts, job, repeats), sums(parts.world.initial.to(device), repeats)]
         if placement.size > 1:
             figures += communication(transport, parts.world.initial.to(device), repeats)
+            figures += asynchronous(transport, parts, light, repeats)
     if placement.rank == 0:
         report(figures, placement, device, transport.backend, as_json)
 
@@ -71,7 +79,8 @@ def measure(placement: Placement, rendezvous: Rendezvous, repeats: int, as_json:
 def training(transport: Any, parts: Parts, job: JobFile, repeats: int) -> Figure:
     """A round through hpcfl against the slowest rank's bare loop over its share of the same round."""
     world = parts.world
-    jobs = next(iter(parts.schedule(world))).start
+    steps = plan(parts.schedule, world)
+    jobs = steps[0].start
     share = shares(jobs, max(1, transport.size - 1))[max(0, transport.rank - 1)]
     trains = transport.size == 1 or transport.rank > 0
     bare = BareLoop(job, parts.trainer) if trains else None
@@ -89,11 +98,28 @@ def training(transport: Any, parts: Parts, job: JobFile, repeats: int) -> Figure
         begin = perf_counter()
         if transport.rank == 0:
             pool.submit(jobs, lambda client: parts.strategy.send(state, client))
-            parts.strategy.combine(state, pool.collect(jobs))
+            parts.strategy.combine(state, pool.collect(steps[1]))
         else:
             pool.serve_step()
         ours.append(perf_counter() - begin)
     return Figure(f"round of {len(jobs)} clients", "bare PyTorch loop", median(floors[1:]), median(ours[1:]))
+
+
+def asynchronous(transport: Any, parts: Parts, light: Parts, repeats: int) -> list[Figure]:
+    """How busy the client ranks are kept (with a `light` model), and the server's cost per update."""
+    figures = []
+    for name, floor, measured, model in (
+        (
+            f"{asyncbench.IN_FLIGHT} async clients, {1e3 * asyncbench.JOB_S:.0f} ms",
+            "no idle rank",
+            asyncbench.busy,
+            light,
+        ),
+        ("async server, one update", "bare loop", asyncbench.server, parts),
+    ):
+        runs = [measured(transport, model) for _ in range(2 + repeats // 3)][1:]
+        figures.append(Figure(name, floor, median(run[0] for run in runs), median(run[1] for run in runs)))
+    return figures
 
 
 class BareLoop:

@@ -6,26 +6,24 @@ import functools
 import hashlib
 import inspect
 import os
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from hpcfl.components import check_signature, construct, locate, make
 from hpcfl.core import World, first_line
-from hpcfl.data import Dataset, class_counts, deal, find_root, load
+from hpcfl.data import Dataset, class_counts, find_root, load
 from hpcfl.errors import JobError, LaunchError
+from hpcfl.federation import build_schedule, build_world, deal_samples, reach_modules
 from hpcfl.flat import Layout
 from hpcfl.jobfile import JobFile
 from hpcfl.launch import Placement
 from hpcfl.models import MODELS
-from hpcfl.rng import seed64, stream
-from hpcfl.schedule import SCHEDULES
+from hpcfl.rng import seed64
 from hpcfl.schema import Component, JobSpec
 from hpcfl.strategies import STRATEGIES
 from hpcfl.training import Recipe, Samples, Trainer
@@ -33,7 +31,7 @@ from hpcfl.transforms import TRANSFORMS
 
 __all__ = ["Parts", "assemble", "choose_device"]
 
-HOOKS = ("uploads", "pooled", "init", "send", "combine", "local", "loss", "correct", "predict")
+HOOKS = ("uploads", "pooled", "init", "send", "combine", "local", "loss", "correct", "predict", "private", "travels")
 UPLOADS = ("examples", "clients", "each")
 LOSSES = {"cross_entropy": nn.CrossEntropyLoss}
 OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
@@ -63,7 +61,7 @@ class Parts:
     def fingerprint(self) -> str:
         """Equal on ranks that hold the same clients and the same first model."""
         state = hashlib.sha256(self.world.counts.tobytes())
-        state.update(self.world.initial.numpy().tobytes())
+        state.update(self.world.initial.cpu().numpy().tobytes())
         return state.hexdigest()[:16]
 
     def evaluate(self, batch_size: int) -> Callable[[Tensor], tuple[float, float]]:
@@ -74,8 +72,7 @@ class Parts:
 def assemble(job: JobFile, device: torch.device, *, trains: bool, serves: bool) -> Parts:
     """Build the job's parts for a rank that trains clients, serves (evaluates), or does both."""
     spec = job.spec
-    if job.folder and str(job.folder) not in sys.path:
-        sys.path.insert(0, str(job.folder))
+    reach_modules(job)
     torch.set_num_threads(spec.threads)
     if spec.reproducible:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with this
@@ -83,29 +80,15 @@ def assemble(job: JobFile, device: torch.device, *, trains: bool, serves: bool) 
         torch.utils.deterministic.fill_uninitialized_memory = False  # costs time; nothing here reads such memory
         torch.backends.cudnn.benchmark = False
     strategy = build_strategy(spec)
-    schedule = make("schedule", spec.schedule, SCHEDULES)
+    schedule = build_schedule(spec)
     dataset = load(spec.data.name, root=find_root(spec.data.root, os.environ), params=spec.data.params)
-    parts = deal(
-        spec.partition.name, dataset.y_train, spec.partition.clients,
-        stream(spec.seed, "partition"), **spec.partition.params,
-    )  # fmt: skip
-    if strategy.pooled:
-        parts = [np.sort(np.concatenate(parts))]
-    if spec.server.min_clients > len(parts):
-        raise JobError(f"server.min_clients = {spec.server.min_clients}: more than the {len(parts)} clients there are")
+    parts = deal_samples(spec, dataset.y_train, strategy.pooled)
     module = build_model(spec, dataset)
     layout = Layout.of(module)
-    epochs = spec.client.epochs
-    world = World(
-        seed=spec.seed,
-        rounds=spec.rounds,
-        counts=class_counts(dataset.y_train, parts, dataset.classes),
-        batch_size=spec.client.batch_size,
-        epochs=(epochs, epochs) if isinstance(epochs, int) else (epochs[0], epochs[1]),
-        seconds_per_step=spec.client.seconds_per_step,
-        layout=layout,
-        initial=layout.pack(module),
-    )
+    world = build_world(
+        spec, schedule, class_counts(dataset.y_train, parts, dataset.classes), 4 * layout.size,
+        travels=functools.partial(strategy.travels, layout), layout=layout, initial=layout.pack(module).to(device),
+    )  # fmt: skip
     sampled = dataset.mean, dataset.std, device, device.type == "cpu" and likes_channels_last(module, dataset.shape)
     train = Samples(dataset.x_train, dataset.y_train, *sampled) if trains else None
     test = Samples(dataset.x_test, dataset.y_test, *sampled) if serves else None

@@ -52,6 +52,29 @@ def validate(job: str, overrides: tuple[str, ...]) -> None:
 
 
 @cli.command()
+@click.argument("job")
+@changes
+@click.option(
+    "--model-bytes", default=0.0, type=click.FloatRange(0), help="Size of the model, for client.device's bandwidths."
+)
+def plan(job: str, overrides: tuple[str, ...], model_bytes: float) -> None:
+    """Print when JOB's clients would train: its steps, their staleness, a timeline. Nothing is trained."""
+    from rich.console import Console
+
+    from hpcfl.federation import foresee
+    from hpcfl.jobfile import read
+    from hpcfl.plan import plan as foreseen
+    from hpcfl.report import show_plan
+
+    file = read(job, overrides)
+    schedule, world = foresee(file, model_bytes)
+    device = file.spec.client.device
+    free = (device.download_bandwidth or device.upload_bandwidth) and not model_bytes
+    note = "transfers take no time here: give --model-bytes for the bandwidths" if free else ""
+    show_plan(file.spec, world, foreseen(schedule, world), Console(highlight=False), note)
+
+
+@cli.command()
 @click.argument("file", metavar="FILE")
 def show(file: str) -> None:
     """Print what ran, where, and how it went."""
@@ -119,10 +142,12 @@ def take_place() -> tuple[Any, Any]:
     Call it before importing what imports NumPy: its threads must start after the signals were blocked.
     """
     from hpcfl.launch import detect
+    from hpcfl.memory import keep_freed_memory
     from hpcfl.signals import Outlook, end_on_signals
 
     # PyTorch's C++ warns of host names that do not resolve and of peers that left: hpcfl says what matters itself
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    keep_freed_memory()
     placement = detect(os.environ)
     outlook = Outlook(placement.rank)
     end_on_signals(outlook)

@@ -12,7 +12,7 @@ from time import perf_counter
 import torch
 from torch import Tensor
 
-from hpcfl.core import Cohort, Job, Send, Update, World, shares
+from hpcfl.core import Cohort, Job, Send, Step, Update, World, shares
 from hpcfl.messages import Order, decode, decode_reason, encode, encode_reason
 from hpcfl.share import Share, Sums
 from hpcfl.training import Trainer
@@ -49,13 +49,13 @@ class Collective:
             self._transport.broadcast(header)
         self._broadcast(self._order)
 
-    def collect(self, jobs: Sequence[Job]) -> Cohort:
+    def collect(self, step: Step) -> Cohort:
         """The updates of the jobs that were submitted last, by client id; blocks until all are in."""
-        if not jobs:
-            return Cohort(())
+        if not step.done:
+            return Cohort((), step=step.index)
         share, reports, each, reasons = self._work(self._order)
         updates = [
-            Update(job, rank, int(steps), loss, seconds, staleness=0, failure=reasons.get(job.client))
+            Update(job, rank, int(steps), loss, seconds, step.staleness(job), failure=reasons.get(job.client))
             for rank, job, (_, steps, loss, seconds, _) in self._rows(self._order, reports)
         ]
         updates.sort(key=lambda update: update.job.client)
@@ -65,7 +65,8 @@ class Collective:
             if whole := sum(share.weight(name, update.job) for update in arrived):
                 means[name] = total.mean(whole)
         self._account(share, reports, each)
-        return Cohort(arrived, tuple(update for update in updates if update.failure is not None), means, each)
+        failed = tuple(update for update in updates if update.failure is not None)
+        return Cohort(arrived, failed, means, each, step=step.index, group=step.group)
 
     def close(self) -> None:
         """No more jobs: the other ranks leave `serve`."""
@@ -113,8 +114,13 @@ class Collective:
         return share, reports, each, {client: decode_reason(row) for client, row in zip(_clients(reports, 1), reasons)}
 
     def _hands(self, order: Order) -> list[list[Job]]:
-        """Every rank's jobs, by rank; computed alike everywhere."""
-        return [[], *shares(order.jobs, self._transport.size - 1)] if self._several else [list(order.jobs)]
+        """Every rank's jobs, by rank; computed alike everywhere. A client with private state stays with one rank."""
+        workers = self._transport.size - 1
+        if not self._several:
+            return [list(order.jobs)]
+        if self._trainer.strategy.private:
+            return [[], *([job for job in order.jobs if job.client % workers == k] for k in range(workers))]
+        return [[], *shares(order.jobs, workers)]
 
     def _report(self, order: Order, share: Share, communicating: float) -> list[Report]:
         """Every rank's report, on rank 0."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from heapq import heapreplace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hpcfl.devices import Devices
 from hpcfl.errors import JobError
 from hpcfl.rng import stream
 
@@ -17,6 +19,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from hpcfl.flat import Layout
+
+
+def whole_model(version: int) -> float:
+    """All of the model travels."""
+    return 1.0
 
 
 @dataclass(frozen=True)
@@ -31,8 +38,12 @@ class World:
     batch_size: int
     epochs: tuple[int, int]
     """Fewest and most local epochs of a job, drawn uniformly."""
-    seconds_per_step: float
-    """Virtual seconds per local step."""
+    devices: Devices
+    """How fast the simulated clients are, and how reliable."""
+    groups: tuple[tuple[int, ...], ...] = ()
+    """The clients in groups (tiers), the fastest first; one group of all unless the schedule says otherwise."""
+    travels: Callable[[int], float] = whole_model
+    """server step -> the share of the model that travels in its jobs."""
     layout: Layout | None = None
     """The model vector's layout; None where only the schedule is wanted."""
     initial: Tensor | None = None
@@ -45,19 +56,31 @@ class World:
 
     def examples(self, client: int) -> int:
         """Training samples of the client."""
-        return int(self.counts[client].sum())
+        return self._examples[client]
 
-    def job_epochs(self, client: int, version: int) -> int:
+    def job_epochs(self, client: int, version: int, visit: int = 0) -> int:
         """Local epochs of one job; the same wherever and whenever it is asked."""
         low, high = self.epochs
-        return low if low == high else int(stream(self.seed, "epochs", client, version).integers(low, high + 1))
+        return low if low == high else int(stream(self.seed, "epochs", client, version, visit).integers(low, high + 1))
 
-    def job(self, client: int, version: int, start: float) -> Job:
-        """The job of training `client` from the model of server step `version`, begun at virtual time `start`."""
-        epochs = self.job_epochs(client, version)
-        steps = epochs * math.ceil(self.examples(client) / self.batch_size)
-        finish = start + steps * self.seconds_per_step
-        return Job(client, version, start, finish, self.examples(client), epochs, steps)
+    def job(self, client: int, version: int, start: float, visit: int = 0) -> Job:
+        """The job of training `client` from the model of server step `version`, sent at virtual time `start`.
+
+        It begins when the client's window of availability is open; the waiting is part of the job.
+        `visit` counts the client's jobs from that same model: 0 for the first.
+        """
+        examples = self.examples(client)
+        epochs = self.job_epochs(client, version, visit)
+        steps = epochs * math.ceil(examples / self.batch_size)
+        waiting = self.devices.wait(client, start)
+        finish = start + (waiting + self.devices.duration(client, steps, self.travels(version)))
+        dropped = self.devices.drops(client, version, visit)
+        return Job(client, version, start, finish, examples, epochs, steps, visit, dropped)
+
+    @cached_property
+    def _examples(self) -> list[int]:
+        """Per client: plans ask for each of their jobs."""
+        return self.counts.sum(axis=1).tolist()
 
 
 @dataclass(frozen=True)
@@ -74,6 +97,15 @@ class Job:
     epochs: int
     steps: int
     """Local optimizer steps planned."""
+    visit: int = 0
+    """How many jobs the client had from this same model before."""
+    dropped: bool = False
+    """The simulated device fails: nothing arrives, and the server gives up on it at `finish`."""
+
+    @property
+    def key(self) -> tuple[int, int, int]:
+        """What names the job in its run."""
+        return self.client, self.version, self.visit
 
     @property
     def cost(self) -> int:
@@ -89,7 +121,16 @@ class Step:
     time: float
     """Virtual seconds since the start."""
     done: tuple[Job, ...]
+    """Jobs whose updates are combined in this step; none where the step only starts jobs."""
     start: tuple[Job, ...]
+    lost: tuple[tuple[Job, str], ...] = ()
+    """Jobs given up since the last step that combined any, each with its status: "straggler" or "dropped"."""
+    group: int = 0
+    """The group (tier) that the step belongs to."""
+
+    def staleness(self, job: Job) -> int:
+        """Server steps made between the model that the job started from and this one."""
+        return self.index - 1 - job.version
 
 
 @dataclass(frozen=True)
@@ -105,7 +146,7 @@ class Update:
     seconds: float
     """Wall time of the training."""
     staleness: int
-    """Server steps made since the model that the client started from."""
+    """Server steps made between the model that the client started from and this one."""
     failure: str | None = None
     """Why there is no result, or None."""
 
@@ -118,6 +159,10 @@ class Cohort:
     failures: tuple[Update, ...] = ()
     means: dict[str, Tensor] = field(default_factory=dict)
     each: dict[str, Tensor] = field(default_factory=dict)
+    step: int = 0
+    """The server step that combines them."""
+    group: int = 0
+    """Their group (tier)."""
 
     def __len__(self) -> int:
         return len(self.updates)

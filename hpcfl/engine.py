@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -22,46 +22,50 @@ class Pool(Protocol):
     def submit(self, jobs: tuple[Job, ...], send: Send) -> None:
         """Start jobs; `send(client)` is what its client receives."""
 
-    def collect(self, jobs: tuple[Job, ...]) -> Cohort:
-        """Wait for these jobs."""
+    def collect(self, step: Step) -> Cohort:
+        """Wait for the jobs that the step combines."""
 
 
 def run(
     world: World,
     strategy: Any,
-    schedule: Callable[[World], Iterator[Step]],
+    steps: Iterable[Step],
     pool: Pool,
     record: Callable[[Step, Cohort, State, float], None],
     min_clients: int = 1,
 ) -> State:
-    """Make every step of the schedule and return the final state. Rank 0 only; the others serve the pool.
+    """Make every step and return the final state. Rank 0 only; the others serve the pool.
 
     `record` sees each step with the seconds its aggregation took. It evaluates there too, after the next jobs were
-    submitted: with several ranks that costs the run nothing.
+    submitted: with several ranks that costs the run nothing. A step with fewer than `min_clients` updates ends the run
+    with a TrainingError, and so do as many failures in a row as there are clients.
     """
-    state = strategy.init(world)
-    for step in schedule(world):
-        updates = pool.collect(step.done)
+    state, failed_in_a_row = strategy.init(world), 0
+    for step in steps:
+        updates = pool.collect(step)
         begin = perf_counter()
-        enough = len(updates) >= min_clients
-        if step.done and enough:
+        failed_in_a_row = 0 if updates else failed_in_a_row + len(updates.failures)
+        goes_on = not step.done or (len(updates) >= min_clients and failed_in_a_row < world.clients)
+        if updates and goes_on:
             state = strategy.combine(state, updates)
         aggregating = perf_counter() - begin
-        if enough or not step.done:
-            pool.submit(step.start, lambda client, state=state: strategy.send(state, client))
-        if step.done:
+        if goes_on:
+            jobs = tuple(job for job in step.start if not job.dropped)
+            pool.submit(jobs, lambda client, state=state: strategy.send(state, client))
+        if step.done or step.lost:
             record(step, updates, state, aggregating)
-        if step.done and not enough:
-            raise TrainingError(too_few(step, updates, min_clients))
+        if not goes_on:
+            raise TrainingError(too_few(step, updates, min_clients, failed_in_a_row))
     return state
 
 
-def too_few(step: Step, updates: Cohort, min_clients: int) -> str:
+def too_few(step: Step, updates: Cohort, min_clients: int, failed_in_a_row: int) -> str:
     """Why the run ends here: how many clients failed, and what the first of them said."""
-    counted = (
-        f"step {step.index}: {len(updates.failures)} of {len(step.done)} clients failed and {len(updates)} succeeded, "
-        f"fewer than server.min_clients = {min_clients}"
-    )
+    counted = f"step {step.index}: {len(updates.failures)} of {len(step.done)} clients failed"
+    if failed_in_a_row > len(step.done):
+        counted += f", {failed_in_a_row} in a row"
+    else:
+        counted += f" and {len(updates)} succeeded, fewer than server.min_clients = {min_clients}"
     if not updates.failures:
         return f"{counted}; the schedule starts too few clients per step"
     first = updates.failures[0]

@@ -20,7 +20,7 @@ DTYPES = (torch.float32, torch.float64, torch.int64, torch.uint8)
 NAME = 32
 """Bytes of a tensor's name, padded."""
 DIMENSIONS = 4
-JOB_WORDS = 4
+JOB_WORDS = 5
 TENSOR_WORDS = 2 + DIMENSIONS
 CONTENT_WORDS = 2 + NAME // 8
 REASON = 512
@@ -67,7 +67,7 @@ def encode(order: Order) -> tuple[Tensor, Tensor]:
     rows: list[int] = []
     for job in order.jobs:
         start = int(np.float64(job.start).view(np.int64))
-        rows += [job.client, job.version, start, order.parcel_of[job.client]]
+        rows += [job.client, job.version, job.visit, start, order.parcel_of[job.client]]
     for tensor in tensors:
         if tensor.dim() > DIMENSIONS or tensor.dtype not in DTYPES:
             raise ValueError(f"a tensor of {tensor.dtype} {tuple(tensor.shape)} cannot be sent: it must have at most "
@@ -98,8 +98,8 @@ def decode(counts: Tensor, body: Tensor, world: World, device: torch.device) -> 
     jobs: list[Job] = []
     parcel_of: dict[int, int] = {}
     for _ in range(jobs_count):
-        client, version, start, parcel = (next(take) for _ in range(JOB_WORDS))
-        jobs.append(world.job(client, version, float(np.int64(start).view(np.float64))))
+        client, version, visit, start, parcel = (next(take) for _ in range(JOB_WORDS))
+        jobs.append(world.job(client, version, float(np.int64(start).view(np.float64)), visit))
         parcel_of[client] = parcel
     tensors = []
     for _ in range(tensors_count):

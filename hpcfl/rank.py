@@ -16,13 +16,17 @@ from hpcfl.core import first_line
 from hpcfl.data import fetch, find_root
 from hpcfl.environment import describe
 from hpcfl.errors import HpcflError, RankError
+from hpcfl.farm import Farm
 from hpcfl.jobfile import JobFile
 from hpcfl.launch import Placement
+from hpcfl.plan import foretell, overlaps
 from hpcfl.progress import Reporter
 from hpcfl.record import Recorder
 from hpcfl.results import Writer
 from hpcfl.runner import DOWNLOAD_S, agree, connect
+from hpcfl.schema import JobSpec
 from hpcfl.signals import Outlook
+from hpcfl.wallclock import WallClock
 
 __all__ = ["run_rank"]
 
@@ -43,9 +47,9 @@ def run_rank(placement: Placement, rendezvous: Any, job: JobFile, outlook: Outlo
     path = build.result_path(spec)
     writer = agree(placement, rendezvous, lambda: open_results(job, path, parts) if serves else None)
     transport = connect(placement, rendezvous, device, spec.server.timeout_s)
-    pool = Collective(transport, parts.trainer, parts.world, spec.reproducible)
     with transport:
         try:
+            pool = build_pool(spec, parts, transport)
             if serves:
                 outlook.file = str(path)
                 environment = describe(placement, rendezvous.mpi, transport.backend, described, spec.threads)
@@ -57,14 +61,14 @@ def run_rank(placement: Placement, rendezvous: Any, job: JobFile, outlook: Outlo
 
 
 def serve(
-    job: JobFile, parts: build.Parts, pool: Collective, writer: Writer, environment: dict, outlook: Outlook
+    job: JobFile, parts: build.Parts, pool: Collective | Farm, writer: Writer, environment: dict, outlook: Outlook
 ) -> None:
     """Rank 0: the round loop, with the result file open and progress shown."""
     spec, world = job.spec, parts.world
     clients = {
         "examples": world.counts.sum(axis=1),
         "classes": world.counts,
-        "delay": np.zeros(world.clients),
+        "delay": world.devices.delay_s,
         "architecture": np.array([spec.model.name] * world.clients, dtype=object),
     }
     # Open MPI gives rank 0 a terminal of its own, whatever its output really goes to
@@ -74,13 +78,24 @@ def serve(
         record = Recorder(
             world, pool, writer, progress, parts.evaluate(spec.server.test_batch_size), parts.trainer.constants(),
             evaluate_every=spec.server.evaluate_every, keep_every=spec.checkpoint.every,
-            wall_clock=spec.clock == "wall", outlook=outlook,
+            outlook=outlook,
         )  # fmt: skip
-        engine.run(world, parts.strategy, parts.schedule, pool, record, spec.server.min_clients)
+        steps = (
+            parts.schedule(world, WallClock(pool, world)) if spec.clock == "wall" else foretell(parts.schedule, world)
+        )
+        least = 0 if overlaps(parts.schedule) else spec.server.min_clients
+        engine.run(world, parts.strategy, steps, pool, record, least)
         pool.close()
         writer.finish()
         progress.line(f"results: {outlook.file}")
         progress.line(f"look into it: hpcfl show {outlook.file}")
+
+
+def build_pool(spec: JobSpec, parts: build.Parts, transport: Any) -> Collective | Farm:
+    """The Collective where every step ends all that was started, else the Farm."""
+    if spec.clock == "wall" or overlaps(parts.schedule):
+        return Farm(transport, parts.trainer, parts.world, spec.reproducible, spec.server.timeout_s)
+    return Collective(transport, parts.trainer, parts.world, spec.reproducible)
 
 
 def open_results(job: JobFile, path: Any, parts: build.Parts) -> Writer:

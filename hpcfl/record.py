@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from hpcfl.core import Cohort, Step, World
+from hpcfl.core import Cohort, Job, Step, Update, World
 from hpcfl.progress import Reporter
 
 __all__ = ["Recorder"]
@@ -30,12 +30,11 @@ class Recorder:
         *,
         evaluate_every: int,
         keep_every: int,
-        wall_clock: bool,
         outlook: Any,
     ):
         self._world, self._pool, self._writer, self._progress = world, pool, writer, progress
         self._evaluate, self._outlook = evaluate, outlook
-        self._evaluate_every, self._keep_every, self._wall_clock = evaluate_every, keep_every, wall_clock
+        self._evaluate_every, self._keep_every = evaluate_every, keep_every
         self._layout = [
             (entry.name, entry.shape, entry.kind, constants[entry.name] if entry.kind == "constant" else entry.offset)
             for entry in world.layout.entries
@@ -51,39 +50,55 @@ class Recorder:
             loss, accuracy = self._evaluate(state["w"])
         evaluating = perf_counter() - begin
         seconds = self._pool.seconds
-        sent = 4 * self._world.layout.size
         examples = sum(update.job.examples for update in updates)
         row = {
             "step": step.index,
-            "time": wall if self._wall_clock else step.time,
+            "time": step.time,
             "wall": wall,
             "loss": loss,
             "accuracy": accuracy,
             "train_loss": sum(update.loss * update.job.examples for update in updates) / max(1, examples),
             "examples": examples,
             "clients": len(updates),
-            "failures": len(updates.failures),
+            "failures": len(updates.failures) + len(step.lost),
             "staleness": float(np.mean([update.staleness for update in updates])) if len(updates) else math.nan,
             "bytes_up": self._pool.bytes_up,
             "bytes_down": self._pool.bytes_down,
-            "client_bytes_up": sent * len(updates),
-            "client_bytes_down": sent * len(step.done),
+            "client_bytes_up": sum(self._travelled(update.job) for update in updates),
+            "client_bytes_down": sum(self._travelled(job) for job in (*step.done, *(job for job, _ in step.lost))),
             "training": seconds["training"],
             "communicating": seconds["communicating"],
             "aggregating": aggregating,
             "evaluating": evaluating,
         }
-        self._writer.step(row, [self._event(step, update) for update in (*updates.updates, *updates.failures)])
+        events = [event(update.job, update) for update in (*updates.updates, *updates.failures)]
+        self._writer.step(row, [*events, *(lost(job, status) for job, status in step.lost)])
         if updates.updates and (last or (self._keep_every and step.index % self._keep_every == 0)):
             self._writer.model(step.index, state["w"].cpu().numpy(), self._layout)
         self._outlook.place = f"after round {step.index} of {self._world.rounds}"
         self._progress.step(step.index, len(updates), loss, accuracy)
 
-    @staticmethod
-    def _event(step: Step, update: Any) -> dict[str, Any]:
-        job = update.job
-        return {
-            "step": step.index, "client": job.client, "version": job.version, "start": job.start, "finish": job.finish,
-            "rank": update.rank, "examples": job.examples, "steps": update.steps, "loss": update.loss,
-            "status": "failed" if update.failure else "ok", "reason": update.failure or "",
-        }  # fmt: skip
+    def _travelled(self, job: Job) -> int:
+        """Bytes of the model that the simulated client receives, and sends back."""
+        return round(4 * self._world.layout.size * self._world.travels(job.version))
+
+
+def event(job: Job, update: Update) -> dict[str, Any]:
+    """The row of an update that came, or whose client failed."""
+    return {
+        **planned(job), "rank": update.rank, "steps": update.steps, "loss": update.loss,
+        "status": "failed" if update.failure else "ok", "reason": update.failure or "",
+    }  # fmt: skip
+
+
+def lost(job: Job, status: str) -> dict[str, Any]:
+    """The row of a job that was given up: "straggler" or "dropped"."""
+    return {**planned(job), "rank": -1, "steps": 0, "loss": math.nan, "status": status}
+
+
+def planned(job: Job) -> dict[str, Any]:
+    """What a row says of the job itself."""
+    return {
+        "client": job.client, "version": job.version, "start": job.start, "finish": job.finish,
+        "examples": job.examples,
+    }  # fmt: skip

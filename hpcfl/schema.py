@@ -13,6 +13,7 @@ from hpcfl.errors import JobError
 Positive = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Section(BaseModel):
@@ -91,6 +92,46 @@ class Loss(Component):
     """cross_entropy, or the dotted path of loss(logits, labels), which gives a scalar tensor."""
 
 
+class Speed(Component):
+    """How the clients' speeds differ."""
+
+    name: str
+    """lognormal (sigma), trace (path), or the dotted path of a class like them."""
+
+
+class ClientDevice(Section):
+    """What the clients' devices and networks are like, on the virtual clock; delays hold on the wall clock too."""
+
+    seconds_per_step: NotNegative = 1.0
+    """Virtual seconds that one local step lasts."""
+    speed: Speed | None = None
+    """Factors that multiply seconds_per_step, one per client; without it all clients are equally fast."""
+    stale: Any = False
+    """Extra seconds of each client's updates: false; a list, one number per client; {"step": s, "shuffle": b, "list":
+    [n0, n1, n2, ...]}: n0 clients without delay, n1 with one from [0, s), n2 from [s, 2s), ...; or the dotted path of
+    a function that gives a list for a number of clients."""
+    download_bandwidth: Rate | None = None
+    """Bytes per second from the server to a client; without it, receiving takes no time."""
+    upload_bandwidth: Rate | None = None
+    """Bytes per second from a client to the server; without it, sending takes no time."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Probability that a job brings no result; the server learns it when the job would have ended."""
+    availability: Availability | None = None
+    """When clients are there; without it, always."""
+
+
+class Availability(Section):
+    """Windows in which a client begins jobs: it waits for the next one, and never breaks a job off.
+
+    The clients' windows are staggered evenly over the period: client k's first opens at period * k / clients.
+    """
+
+    period: Seconds
+    """Seconds from one opening to the next."""
+    share: Annotated[float, Field(gt=0, le=1)]
+    """Share of the period that a window lasts."""
+
+
 class Client(Section):
     """What a client does with the model it is given."""
 
@@ -106,8 +147,8 @@ class Client(Section):
     """How it steps."""
     loss: Loss = Loss()
     """What it minimises."""
-    seconds_per_step: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
-    """Virtual seconds that one local step lasts on the virtual clock."""
+    device: ClientDevice = ClientDevice()
+    """What it runs on: time on the virtual clock."""
 
     @field_validator("epochs")
     @classmethod
@@ -128,7 +169,7 @@ class Schedule(Component):
     """When the server steps, and which clients train in between."""
 
     name: str = "synchronous"
-    """synchronous, or a dotted path."""
+    """synchronous, buffered (asynchronous), tiered (semi-asynchronous), or a dotted path."""
 
 
 class Server(Section):
@@ -139,7 +180,7 @@ class Server(Section):
     test_batch_size: Positive = 500
     """Samples per batch of that evaluation."""
     min_clients: Positive = 1
-    """Clients that must succeed in a step; with fewer the run ends with an error."""
+    """Clients that must succeed in a synchronous round; with fewer the run ends with an error."""
     timeout_s: Seconds = 1800.0
     """Longest wait of one rank for another [s]; must exceed the longest round."""
 

@@ -23,6 +23,7 @@ class Sums:
     """The memory that a rank sums up in, kept from step to step: getting it anew costs more than using it."""
 
     def __init__(self, reproducible: bool, device: torch.device):
+        self.exact = reproducible
         self._kind = ExactSum if reproducible else FloatSum
         self._device = device
         self._known: dict[tuple[str, tuple[int, ...]], Any] = {}
@@ -37,15 +38,21 @@ class Sums:
 
 
 class Share:
-    """Sums, kept uploads and reports of the jobs that one rank trains. Memory does not grow with their number."""
+    """Sums, kept uploads and reports of the jobs that one rank trains. Memory does not grow with their number.
 
-    def __init__(self, order: Order, trainer: Trainer, sums: Sums):
+    With `keep` nothing is summed: every upload is kept, in the memory it lies in until the next job.
+    """
+
+    def __init__(self, order: Order, trainer: Trainer, sums: Sums, keep: bool = False):
         self._order, self._trainer = order, trainer
         self._uploads: dict[str, str] = trainer.strategy.uploads
         self._wholes = {"examples": sum(job.examples for job in order.jobs), "clients": len(order.jobs)}
-        averaged = [name for name, how in self._uploads.items() if how != "each"]
-        self.sums = {name: sums.fresh(name, self._shape(name)) for name in averaged}
-        self.kept: dict[str, list[Tensor]] = {name: [] for name in self._uploads if name not in self.sums}
+        self._keep = keep
+        self._averaged = [name for name, how in self._uploads.items() if how != "each"]
+        self._exact = sums.exact
+        summed = [] if keep else self._averaged
+        self.sums = {name: sums.fresh(name, self._shape(name)) for name in summed}
+        self.kept: dict[str, list[Tensor]] = {name: [] for name in self._uploads if name not in summed}
         self.rows: list[list[float]] = []
         """For each job: client, steps, loss, seconds, whether it failed."""
         self.reasons: list[str] = []
@@ -85,7 +92,7 @@ class Share:
             if name in self.sums:
                 self.sums[name].add(value, self.weight(name, job))
             else:
-                self.kept[name].append(value.float().clone())
+                self.kept[name].append(value.float() if self._keep else value.float().clone())
 
     def _unfit(self, uploads: dict[str, Tensor], loss: float) -> str | None:
         """Why these uploads cannot be taken, or None."""
@@ -97,10 +104,10 @@ class Share:
             size = largest(value, LIMIT)
             if not math.isfinite(size):
                 return f"non-finite values in the upload {name!r}"
-            expected = self._shape(name) if name in self.sums else next(iter(self.kept[name]), value).shape
+            expected = self._shape(name) if name in self._averaged else next(iter(self.kept[name]), value).shape
             if value.shape != expected:
                 return f"upload {name!r} has shape {tuple(value.shape)}, expected {tuple(expected)}"
-            if isinstance(self.sums.get(name), ExactSum) and size >= LIMIT:
+            if name in self._averaged and self._exact and size >= LIMIT:
                 return f"upload {name!r} diverged: a value of {size:.3g} is beyond the {LIMIT:g} that exact sums hold"
         return None
 

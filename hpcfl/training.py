@@ -76,6 +76,8 @@ class Client:
     id: int
     version: int
     """The server step whose model it starts from."""
+    visit: int
+    """How many jobs it had from that model before."""
     index: Tensor
     """(examples,) its places in the training set."""
     counts: np.ndarray
@@ -85,6 +87,11 @@ class Client:
     loss: Loss
     """The job's loss(logits, labels)."""
     seed: int
+    state: dict[str, Tensor]
+    """What it keeps at home from job to job, if the strategy is `private`; at first {"w": the initial model}.
+
+    Put new tensors in, change none in place. A job that fails leaves it as it was.
+    """
 
     @property
     def examples(self) -> int:
@@ -93,7 +100,7 @@ class Client:
 
     def stream(self, purpose: str) -> np.random.Generator:
         """This job's own random numbers for `purpose`, the same on any rank."""
-        return stream(self.seed, "client", self.id, self.version, purpose)
+        return stream(self.seed, "client", self.id, self.version, self.visit, purpose)
 
 
 class Fit:
@@ -163,6 +170,8 @@ class Trainer:
         corrects = type(strategy).correct is not FedAvg.correct
         self.grad = torch.zeros(self.layout.trainable, device=device) if corrects else None
         self._world, self._parts = world, parts
+        self._states: dict[int, dict[str, Tensor]] = {}
+        self._first = {"w": world.initial.to(device)} if strategy.private else {}
         self._spaces: list[Tensor] = []
         self._bound: Tensor | None = None
         carried = self.layout.views(world.initial)
@@ -173,14 +182,17 @@ class Trainer:
     def train(self, job: Job, sent: dict[str, Tensor]) -> tuple[dict[str, Tensor], Fit]:
         """What the job uploads, valid until the next job, and its counts of steps, samples and loss."""
         client = self.client(job)
-        torch.random.default_generator.manual_seed(seed64(client.seed, "client", job.client, job.version, "torch"))
+        torch.random.default_generator.manual_seed(seed64(client.seed, "client", *job.key, "torch"))
         if self.device.type == "cuda":
-            torch.cuda.manual_seed(seed64(client.seed, "client", job.client, job.version, "cuda"))
+            torch.cuda.manual_seed(seed64(client.seed, "client", *job.key, "cuda"))
         for tensor, first in self._constants:
             tensor.copy_(first)
         self.module.train()
         fit = Fit(self, client, sent)
-        return self.strategy.local(fit, sent, client), fit
+        uploads = self.strategy.local(fit, sent, client)
+        if self.strategy.private:
+            self._keep(client)
+        return uploads, fit
 
     def client(self, job: Job) -> Client:
         """The client of a job, with its data."""
@@ -188,13 +200,24 @@ class Trainer:
         return Client(
             id=job.client,
             version=job.version,
+            visit=job.visit,
             index=torch.from_numpy(self._parts[job.client]).to(self.device),
             counts=self._world.counts[job.client],
             epochs=job.epochs,
             lr=rates[min(job.version, len(rates) - 1)],
             loss=self.recipe.loss,
             seed=self._world.seed,
+            state=dict(self._states.get(job.client, self._first)),
         )
+
+    def _keep(self, client: Client) -> None:
+        """Store what the client has at home now: copies, since a vector of the work space ends with the job."""
+        before = self._states.get(client.id, self._first)
+        for name, tensor in client.state.items():
+            if not math.isfinite(largest(tensor, 1.0)):
+                raise ValueError(f"non-finite values in the client's state {name!r}")
+        kept = {name: tensor if tensor is before.get(name) else tensor.clone() for name, tensor in client.state.items()}
+        self._states[client.id] = kept
 
     def workspace(self, number: int) -> Tensor:
         """A vector to train in: one per call of `fit`."""

@@ -3,12 +3,14 @@
 import os
 import signal
 from dataclasses import dataclass
+from threading import Event
 from typing import ClassVar
 
 import torch
 from torch import nn
 
-from hpcfl.strategies import FedAvg
+from hpcfl.launch import detect
+from hpcfl.strategies import FedAsync, FedAvg
 
 
 class Net(nn.Sequential):
@@ -65,3 +67,37 @@ class Unlucky(FedAvg):
 
     def local(self, fit, sent, client):
         raise RuntimeError("no client works")
+
+
+class SlowNet(nn.Sequential):
+    """A small net that is slow on rank 1: whatever rank is slowed down, the numbers must not change."""
+
+    def __init__(self):
+        super().__init__(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10))
+        self.rank = detect(os.environ).rank
+
+    def forward(self, x):
+        if self.rank == 1:
+            Event().wait(0.01)
+        return super().forward(x)
+
+
+@dataclass(frozen=True)
+class AsyncTrouble(FedAsync):
+    """Rank 1 does something to itself when it trains from the model of step 1 or later."""
+
+    how: str = "stop"
+
+    def local(self, fit, sent, client):
+        if client.version >= 1 and detect(os.environ).rank == 1:
+            os.kill(os.getpid(), {"stop": signal.SIGSTOP, "kill": signal.SIGKILL}[self.how])
+        return {"w": fit(sent["w"])}
+
+
+class HalfBroken(FedAsync):
+    """Clients with an odd number fail."""
+
+    def local(self, fit, sent, client):
+        if client.id % 2:
+            raise ValueError("odd clients have no power")
+        return {"w": fit(sent["w"])}

@@ -170,16 +170,18 @@ class Mistaken(FedAvg):
 
 
 def test_a_strategy_of_one_s_own_is_checked():
-    lacks = "lacks pooled, init, send, combine, loss, correct, predict; derive it from hpcfl's FedAvg"
+    lacks = "lacks pooled, init, send, combine, loss, correct, predict, private, travels; derive it from hpcfl's FedAvg"
     assert complaint(strategy=f"{__name__}.Half") == f"strategy = '{__name__}.Half': {lacks}"
     said = complaint(strategy=f"{__name__}.Mistaken")
     assert "uploads['w'] = 'samples'; valid: examples, clients, each" in said
 
 
 def test_the_world_is_the_job_s():
-    world = parts(client={"epochs": [1, 3], "batch_size": 7, "seconds_per_step": 0.5}, seed=9).world
+    world = parts(client={"epochs": [1, 3], "batch_size": 7, "device": {"seconds_per_step": 0.5}}, seed=9).world
     assert (world.seed, world.rounds, world.clients, world.batch_size) == (9, 4, 3, 7)
-    assert (world.epochs, world.seconds_per_step) == ((1, 3), 0.5)
+    assert world.epochs == (1, 3)
+    assert world.devices.step_s.tolist() == [0.5] * 3
+    assert world.groups == ((0, 1, 2),)
     assert world.counts.sum() == 60
     assert world.layout.size == len(world.initial) == 3 * 64 + 3
 

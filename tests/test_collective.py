@@ -11,6 +11,7 @@ from torch import nn
 from worlds import CPU, Net, federation
 
 from hpcfl.collective import Collective
+from hpcfl.core import Step
 from hpcfl.errors import JobError
 from hpcfl.strategies import FedAvg
 from hpcfl.sums import LIMIT, ExactSum
@@ -111,7 +112,7 @@ def test_steps_of_one_pool_do_not_mix(reproducible):
 
     def collect(version):
         pool.submit(parts.jobs(version), lambda client: {"w": parts.world.initial})
-        return pool.collect(parts.jobs(version)).mean("w")
+        return pool.collect(Step(version + 1, 0.0, tuple(parts.jobs(version)), ())).mean("w")
 
     first = collect(0)
     kept = first.clone()

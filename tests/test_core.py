@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from hpcfl.core import Cohort, Job, World, first_line, shares
+from hpcfl.devices import Devices
 
 
 def world(**changes):
@@ -13,7 +14,7 @@ def world(**changes):
         "counts": np.array([[3, 4], [10, 0], [1, 0]]),
         "batch_size": 4,
         "epochs": (2, 2),
-        "seconds_per_step": 0.5,
+        "devices": Devices.alike(3, 0.5),
     }
     return World(**{**fields, **changes})
 

@@ -6,7 +6,9 @@ import torch
 
 from hpcfl import engine
 from hpcfl.core import Cohort, Step, Update, World
+from hpcfl.devices import Devices
 from hpcfl.errors import TrainingError
+from hpcfl.plan import plan
 from hpcfl.schedule import Synchronous
 from hpcfl.strategies import FedAvg
 
@@ -21,9 +23,9 @@ class Tells:
         self.log.append(("submit", [job.version for job in jobs]))
         self._sent = {job.client: send(job.client) for job in jobs}
 
-    def collect(self, jobs):
-        self.log.append(("collect", [job.version for job in jobs]))
-        updates = [Update(job, 0, job.steps, 0.5, 0.0, 0, self._failure(job)) for job in jobs]
+    def collect(self, step):
+        self.log.append(("collect", [job.version for job in step.done]))
+        updates = [Update(job, 0, job.steps, 0.5, 0.0, 0, self._failure(job)) for job in step.done]
         good = tuple(update for update in updates if not update.failure)
         means = {"w": torch.stack([self._sent[u.job.client]["w"] + 1 for u in good]).mean(0)} if good else {}
         return Cohort(good, tuple(update for update in updates if update.failure), means)
@@ -33,7 +35,7 @@ class Tells:
 
 
 def run(pool, min_clients=1, rounds=2, clients=2, schedule=None):
-    world = World(0, rounds, np.ones((clients, 2), int), 4, (1, 1), 1.0, None, torch.zeros(3))
+    world = World(0, rounds, np.ones((clients, 2), int), 4, (1, 1), Devices.alike(clients), initial=torch.zeros(3))
     recorded = []
 
     def record(step, updates, state, aggregating):
@@ -42,7 +44,7 @@ def run(pool, min_clients=1, rounds=2, clients=2, schedule=None):
         assert aggregating >= 0
 
     try:
-        state = engine.run(world, FedAvg(), schedule or Synchronous(), pool, record, min_clients)
+        state = engine.run(world, FedAvg(), plan(schedule or Synchronous(), world), pool, record, min_clients)
     finally:
         run.recorded = recorded
     return state["w"].tolist(), recorded
@@ -98,7 +100,7 @@ def test_a_schedule_that_starts_too_few_is_told_apart_from_failures():
 
 
 def test_a_step_that_ends_nothing_is_not_recorded():
-    def idle(world):
+    def idle(world, clock):
         yield Step(0, 0.0, (), ())
         yield Step(1, 1.0, (), (world.job(0, 1, 1.0),))
         yield Step(2, 2.0, (world.job(0, 1, 1.0),), ())

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from hpcfl.core import World
+from hpcfl.devices import Devices
 from hpcfl.messages import REASON, Order, decode, decode_reason, encode, encode_reason
 
 CPU = torch.device("cpu")
@@ -22,7 +23,7 @@ PARCELS = {
 
 @pytest.fixture
 def world():
-    return World(0, 3, np.arange(1, 13).reshape(6, 2), 4, (1, 3), 0.1)
+    return World(0, 3, np.arange(1, 13).reshape(6, 2), 4, (1, 3), Devices.alike(6, 0.1))
 
 
 @pytest.fixture

@@ -98,7 +98,7 @@ def test_every_sample_is_seen_once_per_epoch_in_the_job_s_own_order():
     watched = federation(sizes=(5, 9, 4), epochs=(3, 3), strategy=Watched())
     watched.train(1, version=2)
     assert [len(labels) for labels in seen] == [4, 4, 1] * 3
-    draws = stream(0, "client", 1, 2, "batches")
+    draws = stream(0, "client", 1, 2, 0, "batches")
     order = np.concatenate([client.index.numpy()[draws.permutation(9)] for _ in range(3)])
     assert sorted(order[:9]) == list(range(5, 14))
     assert torch.equal(torch.cat(seen), watched.samples.y[order])

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from hpcfl.collective import Collective
-from hpcfl.core import Cohort, Job, World
+from hpcfl.core import Cohort, Job, Step, World
+from hpcfl.devices import Devices
 from hpcfl.flat import Layout
 from hpcfl.strategies import FedAvg
 from hpcfl.training import Recipe, Samples, Trainer
@@ -54,7 +55,7 @@ class Federation:
         jobs = self.jobs() if jobs is None else jobs
         pool = Collective(Solo(), self.trainer, self.world, reproducible)
         pool.submit(jobs, lambda client: {"w": self.world.initial})
-        return pool.collect(jobs)
+        return pool.collect(Step(1, 0.0, tuple(jobs), ()))
 
 
 def federation(
@@ -90,7 +91,7 @@ def federation(
         counts=np.stack([np.bincount(y[part], minlength=classes) for part in parts]),
         batch_size=batch_size,
         epochs=epochs,
-        seconds_per_step=1.0,
+        devices=Devices.alike(len(parts)),
         layout=layout,
         initial=layout.pack(net),
     )

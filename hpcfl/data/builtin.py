@@ -1,5 +1,7 @@
 """Datasets that need no files: scikit-learn's handwritten digits, and synthetic ones of any size."""
 
+import gzip
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +11,7 @@ from hpcfl.data.dataset import Dataset
 from hpcfl.data.params import COUNT, LENGTHS, REAL, WHOLE
 from hpcfl.data.sample import stratified
 from hpcfl.data.source import Source
+from hpcfl.errors import DataError
 from hpcfl.rng import stream
 
 
@@ -16,15 +19,28 @@ class Digits(Source):
     """scikit-learn's 1,797 handwritten digits (Alpaydin 1998) of 8x8 pixels, 1,437 for training and 360 for testing."""
 
     def read(self, root: Path | None) -> Dataset:
-        from sklearn.datasets import load_digits
-
-        digits = load_digits()
-        images = np.rint(digits.images[:, None] * (255 / 16)).astype(np.uint8)  # pixels count from 0 to 16
-        y = digits.target.astype(np.int64)
+        table = _digits()
+        images = np.rint(table[:, :-1].reshape(-1, 1, 8, 8) * (255 / 16)).astype(np.uint8)  # pixels count from 0 to 16
+        y = table[:, -1].astype(np.int64)
         test = np.zeros(len(y), bool)
         test[stratified(y, 360, stream(0, "data", "digits", "test"))] = True
         classes = tuple("0123456789")
         return Dataset(images[~test], y[~test], images[test], y[test], 10, classes, (0.3051,), (0.3758,))
+
+
+def _digits() -> np.ndarray:
+    """(1797, 65): 64 pixels and the label. Importing scikit-learn takes a second, its file a twentieth of that."""
+    package = find_spec("sklearn")
+    if package is None:
+        raise DataError("the digits come with scikit-learn, which is not installed: pip install scikit-learn")
+    file = Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz"
+    if file.is_file():
+        with gzip.open(file, "rt") as lines:
+            return np.loadtxt(lines, delimiter=",")
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    return np.column_stack([digits.data, digits.target])
 
 
 class Synthetic(Source):

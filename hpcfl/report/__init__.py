@@ -1,5 +1,6 @@
 """What people see of a result file. Nothing here imports torch: looking is to be instant."""
 
+from hpcfl.report.plan import show_plan
 from hpcfl.report.show import show
 
-__all__ = ["show"]
+__all__ = ["show", "show_plan"]

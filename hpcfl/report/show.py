@@ -13,6 +13,8 @@ from hpcfl.results.format import STATUS
 
 __all__ = ["show"]
 
+BARS = 10
+"""Most bars of the staleness histogram."""
 ROWS = 20
 
 PARTS = ("training", "communicating", "aggregating", "evaluating")
@@ -30,7 +32,13 @@ ENDINGS = {
 def show(path: Path, console: Console) -> None:
     """Print the run in the result file at `path`. Raises ResultError if there is no such run."""
     with open_results(path) as run:
-        sections = {"": summary(run), "rounds": rounds(run), "failures": failures(run), "time and traffic": costs(run)}
+        sections = {
+            "": summary(run),
+            "rounds": rounds(run),
+            "failures": failures(run),
+            "staleness": staleness(run),
+            "time and traffic": costs(run),
+        }
     for title, section in sections.items():
         if section.row_count:
             if title:
@@ -42,34 +50,34 @@ def summary(run: Reader) -> Table:
     """What ran, where, and how it ended."""
     job, environment = run.job, run.environment
     accuracy, step = run.rounds["accuracy"], run.rounds["step"]
-    table = _facts()
-    _fact(table, "run", job.get("name"), style="bold")
-    _fact(table, "ended", _ending(run, len(step), job.get("rounds")))
+    table = fact_table()
+    fact(table, "run", job.get("name"), style="bold")
+    fact(table, "ended", _ending(run, len(step), job.get("rounds")))
     evaluated = np.flatnonzero(~np.isnan(accuracy))
     if len(evaluated):
         best, last = evaluated[accuracy[evaluated].argmax()], evaluated[-1]
-        _fact(table, "best accuracy", f"{accuracy[best]:.4f} after round {step[best]}", style="bold")
-        _fact(table, "last accuracy", f"{accuracy[last]:.4f} after round {step[last]}")
-    _fact(table, "strategy", _component(job.get("strategy")))
-    _fact(table, "model", _component(job.get("model")))
-    _fact(table, "data", _component(job.get("data")))
-    _fact(table, "partition", _component(job.get("partition")))
-    _fact(table, "schedule", _component(job.get("schedule")))
+        fact(table, "best accuracy", f"{accuracy[best]:.4f} after round {step[best]}", style="bold")
+        fact(table, "last accuracy", f"{accuracy[last]:.4f} after round {step[last]}")
+    fact(table, "strategy", component(job.get("strategy")))
+    fact(table, "model", component(job.get("model")))
+    fact(table, "data", component(job.get("data")))
+    fact(table, "partition", component(job.get("partition")))
+    fact(table, "schedule", component(job.get("schedule")))
     if "client" in run.clients:
         examples = run.clients["examples"] if "examples" in run.clients else np.zeros(0, np.int64)
         each = f", {examples.min():,} to {examples.max():,} examples each" if len(examples) else ""
-        _fact(table, "clients", f"{len(run.clients['client']):,}{each}")
-    _fact(table, "local training", _settings(job.get("client"), ("epochs", "batch_size", "lr")))
-    _fact(table, "seed", job.get("seed"))
+        fact(table, "clients", f"{len(run.clients['client']):,}{each}")
+    fact(table, "local training", _settings(job.get("client"), ("epochs", "batch_size", "lr")))
+    fact(table, "seed", job.get("seed"))
     launcher, ranks = environment.get("launcher"), environment.get("ranks")
-    _fact(table, "started", f"{run.start_time[:19].replace('T', ' ')}{run.start_time[23:]}")
-    _fact(table, "ranks", f"{ranks} ({launcher})" if launcher and ranks else ranks)
-    _fact(table, "hosts", _counted(environment.get("hosts")))
-    _fact(table, "devices", _counted(environment.get("devices")))
-    _fact(table, "backend", environment.get("backend"))
-    _fact(table, "slurm job", environment.get("slurm_job_id"))
-    _fact(table, "versions", ", ".join(f"{name} {environment[name]}" for name in VERSIONS if environment.get(name)))
-    _fact(table, "commit", environment.get("git_commit"))
+    fact(table, "started", f"{run.start_time[:19].replace('T', ' ')}{run.start_time[23:]}")
+    fact(table, "ranks", f"{ranks} ({launcher})" if launcher and ranks else ranks)
+    fact(table, "hosts", _counted(environment.get("hosts")))
+    fact(table, "devices", _counted(environment.get("devices")))
+    fact(table, "backend", environment.get("backend"))
+    fact(table, "slurm job", environment.get("slurm_job_id"))
+    fact(table, "versions", ", ".join(f"{name} {environment[name]}" for name in VERSIONS if environment.get(name)))
+    fact(table, "commit", environment.get("git_commit"))
     return table
 
 
@@ -108,41 +116,58 @@ def rounds(run: Reader) -> Table:
 def failures(run: Reader) -> Table:
     """The updates that could not be used, by how they ended and why."""
     counts = np.bincount(run.events["status"], minlength=len(STATUS))
-    table = _facts()
+    table = fact_table()
     for word, code in STATUS.items():
         if word != "ok" and counts[code]:
             clients = len(np.unique(run.events["client"][run.events["status"] == code]))
             of = "client" if clients == 1 else "clients"
-            _fact(table, word, f"{counts[code]:,} of {counts.sum():,} updates, of {clients:,} {of}")
+            fact(table, word, f"{counts[code]:,} of {counts.sum():,} updates, of {clients:,} {of}")
     for reason, count in Counter(run.failures["reason"]).most_common(5):
-        _fact(table, f"{count:,} x", reason)
+        fact(table, f"{count:,} x", reason)
+    return table
+
+
+def staleness(run: Reader) -> Table:
+    """How many server steps the updates were behind; nothing for a run in which none was."""
+    table = fact_table()
+    used = run.events["status"] == STATUS["ok"]
+    behind = (run.events["step"] - 1 - run.events["version"])[used]
+    if not len(behind) or not behind.max():
+        return table
+    middle, late = np.percentile(behind, (50, 90))
+    fact(table, "mean", f"{behind.mean():.2f}, median {middle:g}, 90 % below {late:g}, most {behind.max()}")
+    edges = np.unique(np.linspace(0, behind.max() + 1, min(behind.max() + 1, BARS) + 1).round().astype(int))
+    counts, _ = np.histogram(behind, edges)
+    for low, high, count in zip(edges, edges[1:], counts):
+        steps = f"{low}" if high == low + 1 else f"{low} to {high - 1}"
+        fact(table, steps, f"{'#' * round(40 * count / counts.max()):40} {count:,}")
     return table
 
 
 def costs(run: Reader) -> Table:
     """Where the time went, and what was sent."""
-    table = _facts()
+    table = fact_table()
     wall = float(np.nanmax(run.rounds["wall"]))
     seconds = {part: float(np.nansum(run.rounds[part])) for part in PARTS}
     total = sum(seconds.values())
     for part, spent in seconds.items():
         if total:
-            _fact(table, part, f"{spent:>10,.2f} s {spent / total:>6.1%}")
-    _fact(table, "wall", f"{wall:>10,.2f} s")
+            fact(table, part, f"{spent:>10,.2f} s {spent / total:>6.1%}")
+    fact(table, "wall", f"{wall:>10,.2f} s")
     for title, prefix in (("between ranks", "bytes"), ("clients would", "client_bytes")):
         up, down = (int(run.rounds[f"{prefix}_{way}"].sum()) for way in ("up", "down"))
-        _fact(table, title, f"{_bytes(up)} to the server, {_bytes(down)} from it")
+        fact(table, title, f"{_bytes(up)} to the server, {_bytes(down)} from it")
     return table
 
 
-def _facts() -> Table:
+def fact_table() -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     return table
 
 
-def _fact(table: Table, name: str, value: object, style: str = "") -> None:
+def fact(table: Table, name: str, value: object, style: str = "") -> None:
     """Tell a fact that is known. Text from the file is not markup."""
     if value not in (None, ""):
         table.add_row(Text(name), Text(str(value), style=style))
@@ -153,7 +178,7 @@ def _ending(run: Reader, rounds: int, planned: int | None) -> str:
     return f"{ENDINGS.get(run.status, run.status)}, after {count}"
 
 
-def _component(section: object) -> str:
+def component(section: object) -> str:
     """A component of the job and its parameters, say "fedprox (mu=0.1)"."""
     if not isinstance(section, dict):
         return str(section or "")

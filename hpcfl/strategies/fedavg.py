@@ -7,15 +7,17 @@ A strategy's state is named tensors and nothing else; `state["w"]` is the global
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+import torch
 from torch import Tensor
 
 from hpcfl.core import Cohort, World
 
 if TYPE_CHECKING:
+    from hpcfl.flat import Layout
     from hpcfl.training import Client, Fit
 
 State = dict[str, Tensor]
@@ -31,6 +33,8 @@ class FedAvg:
     tensor has the shape of the one sent under its name, or is a scalar."""
     pooled: ClassVar[bool] = False
     """The clients' data is merged into one client."""
+    private: ClassVar[bool] = False
+    """Clients keep `client.state` between their jobs: a client is then always trained on the same rank."""
 
     # on the server
     def init(self, world: World) -> State:
@@ -44,6 +48,10 @@ class FedAvg:
     def combine(self, state: State, updates: Cohort) -> State:
         """The state after a step, from the updates that arrived."""
         return {"w": updates.mean("w")}
+
+    def travels(self, layout: Layout, version: int) -> float:
+        """Share of the model that travels, each way, in the jobs that start from server step `version`."""
+        return 1.0
 
     # on the client
     def local(self, fit: Fit, sent: State, client: Client) -> State:
@@ -64,3 +72,11 @@ class FedAvg:
     def predict(self, forward: Callable[[Tensor], Tensor], w: Tensor) -> Tensor:
         """Logits of a batch; `forward(vector)` applies the architecture to it."""
         return forward(w)
+
+
+def mixture(weights: Sequence[float], vectors: Tensor) -> Tensor:
+    """(P,) sum of weight * vector over the rows of `vectors` (n, P), one after the other: always the same bits."""
+    total = torch.zeros_like(vectors[0])
+    for weight, vector in zip(weights, vectors):
+        total.add_(vector, alpha=weight)
+    return total

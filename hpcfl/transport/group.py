@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from threading import Event, Thread
-from time import time
+from time import monotonic, time
 from typing import Any, Protocol
 
 import torch
@@ -25,6 +25,7 @@ from hpcfl.launch import Placement
 
 __all__ = ["Group", "Solo", "Transport"]
 
+CPU = torch.device("cpu")
 PULSE_S = 1.0
 """Seconds between two signs of life."""
 
@@ -52,6 +53,37 @@ class Transport(Protocol):
 
     def barrier(self) -> None:
         """Wait for all ranks."""
+
+    def channels(self, timeout_s: float) -> dict[int, Channel]:
+        """On rank 0 a channel to every other rank, elsewhere one to rank 0; every rank calls it once."""
+
+
+class Channel:
+    """Messages between rank 0 and one other rank, apart from all others: a thread may wait here for that one alone.
+
+    Over gloo, through main memory: its sends and receives tell at once when the other rank dies.
+    """
+
+    def __init__(self, group: Group, rank: int, pair: Any, timeout_s: float):
+        self._group, self._rank, self._pair, self._timeout_s = group, rank, pair, timeout_s
+
+    def send(self, tensor: Tensor) -> None:
+        """Give the tensor to a rank that receives one of this shape."""
+        with self._watched(), _wired(tensor, CPU) as wire:
+            dist.send(wire, self._rank, group=self._pair)
+
+    def recv(self, tensor: Tensor) -> None:
+        """Fill the tensor with what the rank sends."""
+        with self._watched(), _wired(tensor, CPU) as wire:
+            dist.recv(wire, self._rank, group=self._pair)
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        begin = monotonic()
+        try:
+            yield
+        except RuntimeError as failure:
+            raise RankError(self._group.lost(self._rank, monotonic() - begin, failure)) from None
 
 
 class Solo:
@@ -82,6 +114,9 @@ class Solo:
 
     def barrier(self) -> None:
         """Everybody is here."""
+
+    def channels(self, timeout_s: float) -> dict[int, Channel]:
+        return {}
 
 
 class Group:
@@ -145,7 +180,26 @@ class Group:
         self.gather(torch.zeros(1))
         self.broadcast(torch.zeros(1))
 
+    def channels(self, timeout_s: float) -> dict[int, Channel]:
+        limit = timedelta(seconds=timeout_s)
+        # every rank takes part in making every pair, in the same order: their names in the store depend on it
+        pairs = [dist.new_group([0, rank], timeout=limit, backend="gloo") for rank in range(1, self.size)]
+        if self.rank:
+            return {0: Channel(self, 0, pairs[self.rank - 1], timeout_s)}
+        return {rank: Channel(self, rank, pair, timeout_s) for rank, pair in enumerate(pairs, 1)}
+
     # failures
+    def lost(self, rank: int, waited_s: float, failure: BaseException) -> str:
+        """One sentence for a message to or from `rank` that failed after so many seconds."""
+        if self.rank:
+            return f"rank {self.rank} lost rank 0: {first_line(failure)}"
+        if waited_s >= 0.95 * self._timeout_s:
+            return f"rank {rank} kept rank 0 waiting for {self._timeout_s:g} s"
+        Event().wait(0.5)  # a rank that fails says why before it closes its connections, but it may be slower
+        if self._store.check([f"failed/{rank}"]):
+            return f"rank {rank}: {self._store.get(f'failed/{rank}').decode()}"
+        return f"rank {rank} died: {first_line(failure)}"
+
     def report(self, reason: str | None) -> None:
         """On a rank other than 0: tell rank 0 why this rank gives up, and wait until it has said so to the user.
 

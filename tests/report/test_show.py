@@ -36,13 +36,15 @@ def event(client, status="ok", **more):
     return {"client": client, "version": 0, "rank": 1, "examples": 9, "steps": 2, "status": status} | more
 
 
-def write(path, accuracies, job=JOB, environment=ENVIRONMENT, finish=True, failing=()):
-    """A run with `accuracies` by step, in which client 1 fails at the steps `failing`."""
+def write(path, accuracies, job=JOB, environment=ENVIRONMENT, finish=True, failing=(), behind=0):
+    """A run with `accuracies` by step, in which client 1 fails at the steps `failing`; client 2 is `behind` steps."""
     with Writer(path) as writer:
         writer.start("", job, environment, {"examples": np.array([5, 9, 12, 800])})
         for step, accuracy in enumerate(accuracies, 1):
             fails = step in failing
-            events = [event(0), event(1, "failed", reason="the loss is NaN") if fails else event(1), event(2)]
+            fresh = {"version": step - 1}
+            second = event(1, "failed", reason="the loss is NaN", **fresh) if fails else event(1, **fresh)
+            events = [event(0, **fresh), second, event(2, version=max(0, step - 1 - behind))]
             writer.step(row(step, accuracy) | {"failures": int(fails)}, events)
         if finish:
             writer.finish()
@@ -85,6 +87,14 @@ def test_how_it_went(tmp_path):
     assert "between ranks 5.0 kB to the server, 15.0 MB from it" in text
     assert "failures" not in text
     assert "staleness" not in text
+
+
+def test_staleness_is_summed_up(tmp_path):
+    write(tmp_path / "run.h5", [0.5] * 4, behind=2)
+    text = shown(tmp_path / "run.h5")
+    assert "mean 0.42, median 0, 90 % below 1.9, most 2" in text  # 0 1 2 2 of client 2, and eight times 0
+    assert re.search(r"^ ?0 #{40} 9$", text, re.M)
+    assert re.search(r"^ ?2 #{9} 2$", text, re.M)
 
 
 def test_many_rounds_are_thinned_and_the_best_is_kept(tmp_path):

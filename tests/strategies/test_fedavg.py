@@ -1,11 +1,11 @@
 """FedAvg's hooks on three numbers."""
 
 import torch
+from cohorts import W, world
 
-from hpcfl.core import Cohort, World
+from hpcfl.core import Cohort
 from hpcfl.strategies import FedAvg
-
-W = torch.tensor([1.0, -2.0, 3.0])
+from hpcfl.strategies.fedavg import mixture
 
 
 def test_the_server_replaces_its_model_by_the_mean():
@@ -16,8 +16,18 @@ def test_the_server_replaces_its_model_by_the_mean():
 
 
 def test_every_client_is_sent_the_very_same_tensor():
-    state = FedAvg().init(World(0, 1, None, 1, (1, 1), 1.0, initial=W))
+    state = FedAvg().init(world([1]))
     assert FedAvg().send(state, 0)["w"] is FedAvg().send(state, 7)["w"] is W
+
+
+def test_all_of_the_model_travels():
+    assert FedAvg().travels(None, 7) == 1.0
+
+
+def test_a_mixture_is_the_weighted_sum_of_the_rows():
+    vectors = torch.tensor([[1.0, 0.0, 4.0], [0.0, 2.0, -4.0], [7.0, 7.0, 7.0]])
+    assert mixture([0.5, 2.0, 0.0], vectors).tolist() == [0.5, 4.0, -6.0]
+    assert vectors[0].tolist() == [1.0, 0.0, 4.0]
 
 
 def test_a_client_trains_what_it_was_sent_and_uploads_the_result():

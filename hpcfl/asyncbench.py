@@ -1,0 +1,94 @@
+"""How busy an asynchronous server keeps its client ranks, and how fast updates pass through it.
+
+busy     40 clients in flight, each job a wait of fixed length: the time taken, against all ranks being always busy
+server   updates of the model's size without any training, against a bare loop that receives, interpolates, sends back
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from threading import Event
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hpcfl import engine
+from hpcfl.build import Parts
+from hpcfl.core import Cohort
+from hpcfl.farm import Farm
+from hpcfl.plan import plan
+from hpcfl.schedule import Buffered
+from hpcfl.strategies import FedAsync
+
+__all__ = ["busy", "server"]
+
+IN_FLIGHT = 40
+JOB_S = 0.05
+UPDATES = 40
+"""Per client rank and run."""
+TIMEOUT_S = 300.0
+
+
+@dataclass(frozen=True)
+class Idle(FedAsync):
+    """FedAsync whose clients wait instead of training, and return what they got."""
+
+    seconds: float = 0.0
+    """Length of a job [s]."""
+
+    def local(self, fit: Any, sent: dict[str, Tensor], client: Any) -> dict[str, Tensor]:
+        if self.seconds:
+            Event().wait(self.seconds)
+        return {"w": sent["w"]}
+
+
+def busy(transport: Any, parts: Parts) -> tuple[float, float]:
+    """Seconds of work per client rank, and seconds that the run took."""
+    worked: list[float] = []
+    took = run(transport, parts, Idle(seconds=JOB_S), lambda updates: worked.extend(each.seconds for each in updates))
+    return sum(worked) / (transport.size - 1), took
+
+
+def server(transport: Any, parts: Parts) -> tuple[float, float]:
+    """Seconds per update: of the bare loop, and through hpcfl."""
+    updates = UPDATES * (transport.size - 1)
+    floor = bare_loop(transport, parts.world.initial)
+    return floor / updates, run(transport, parts, Idle(), lambda updates: None) / updates
+
+
+def run(transport: Any, parts: Parts, strategy: Idle, note: Callable[[Cohort], None]) -> float:
+    """Seconds that rank 0 needs for the updates of an asynchronous run; the other ranks serve."""
+    parts.trainer.strategy = strategy
+    pool = Farm(transport, parts.trainer, parts.world, True, TIMEOUT_S)
+    transport.barrier()
+    begin = perf_counter()
+    if transport.rank:
+        pool.serve()
+    else:
+        world = replace(parts.world, rounds=UPDATES * (transport.size - 1))
+        steps = plan(Buffered(in_flight=IN_FLIGHT), world)
+        begin = perf_counter()
+        engine.run(world, strategy, steps, pool, lambda step, updates, *_: note(updates), 0)
+        pool.close()
+    return perf_counter() - begin
+
+
+def bare_loop(transport: Any, vector: Tensor) -> float:
+    """Seconds of the same traffic, written down plainly: receive from each rank in turn, interpolate, send back."""
+    channels = transport.channels(TIMEOUT_S)
+    model, update = vector.clone(), torch.empty_like(vector)
+    transport.barrier()
+    begin = perf_counter()
+    for _ in range(UPDATES):
+        for channel in channels.values():
+            if transport.rank == 0:
+                channel.recv(update)
+                model.lerp_(update, 0.5)
+                channel.send(model)
+            else:
+                channel.send(model)
+                channel.recv(model)
+    return perf_counter() - begin

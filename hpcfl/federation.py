@@ -1,0 +1,168 @@
+"""From a job to its clients: who holds which samples, on what device, and when they train. No model, no PyTorch."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from hpcfl.components import construct, locate, make
+from hpcfl.core import World, first_line, whole_model
+from hpcfl.data import class_counts, deal, find_root, load_labels
+from hpcfl.devices import SPEEDS, STALE, Devices, stale_delays
+from hpcfl.errors import HpcflError, JobError
+from hpcfl.jobfile import JobFile
+from hpcfl.rng import stream
+from hpcfl.schedule import SCHEDULES
+from hpcfl.schema import ClientDevice, Component, JobSpec
+
+__all__ = ["build_devices", "build_schedule", "build_world", "deal_samples", "foresee", "reach_modules"]
+
+POOLED = ("centralized",)
+"""Strategies that train one client on everybody's data: told here by name, as their modules import PyTorch."""
+
+
+def foresee(job: JobFile, model_bytes: float = 0.0) -> tuple[Any, World]:
+    """(schedule, world) of a job: all that its plan needs.
+
+    Models are counted with `model_bytes` each, and as travelling whole, whatever the strategy says.
+    """
+    spec = job.spec
+    reach_modules(job)
+    schedule = build_schedule(spec)
+    labels, classes = load_labels(spec.data.name, root=find_root(spec.data.root, os.environ), params=spec.data.params)
+    parts = deal_samples(spec, labels, pooled=spec.strategy.name in POOLED)
+    return schedule, build_world(spec, schedule, class_counts(labels, parts, classes), model_bytes)
+
+
+def reach_modules(job: JobFile) -> None:
+    """Let dotted paths lead to modules beside the job file."""
+    if job.folder and str(job.folder) not in sys.path:
+        sys.path.insert(0, str(job.folder))
+
+
+def build_schedule(spec: JobSpec) -> Any:
+    """The schedule from its own fields; those that are components themselves are built first."""
+    target, params = locate("schedule", spec.schedule.name, SCHEDULES), dict(spec.schedule.params)
+    for field, table in getattr(target, "components", {}).items():
+        if isinstance(params.get(field), str | Mapping):
+            params[field] = make(f"schedule.{field}", component(f"schedule.{field}", params[field]), table)
+    schedule = construct("schedule", target, params)
+    if not callable(schedule):
+        raise JobError(
+            f"schedule = {spec.schedule.name!r}: gives a {type(schedule).__name__}, which cannot be called with a "
+            "world and a clock"
+        )
+    return schedule
+
+
+def component(key: str, given: Any) -> Component:
+    """A component in any of its spellings; JobError names the key."""
+    try:
+        return Component.model_validate(given)
+    except ValidationError as failure:
+        error = failure.errors()[0]
+        raise JobError(f"{key} = {given!r}: {'.'.join(map(str, error['loc']))}: {error['msg'].lower()}") from None
+
+
+def deal_samples(spec: JobSpec, labels: np.ndarray, pooled: bool) -> list[np.ndarray]:
+    """Each client's places in the training set; `pooled` makes them one client."""
+    parts = deal(
+        spec.partition.name, labels, spec.partition.clients, stream(spec.seed, "partition"), **spec.partition.params
+    )
+    if pooled:
+        parts = [np.sort(np.concatenate(parts))]
+    if spec.server.min_clients > len(parts):
+        raise JobError(f"server.min_clients = {spec.server.min_clients}: more than the {len(parts)} clients there are")
+    return parts
+
+
+def build_world(
+    spec: JobSpec,
+    schedule: Any,
+    counts: np.ndarray,
+    model_bytes: float,
+    *,
+    travels: Callable[[int], float] = whole_model,
+    **model: Any,
+) -> World:
+    """The world of `counts` (clients, classes) samples; the schedule is asked for its groups, and then tried on it.
+
+    `model` is the layout and the initial vector, where there are any.
+    """
+    epochs = spec.client.epochs
+    settings: dict[str, Any] = {
+        "seed": spec.seed,
+        "rounds": spec.rounds,
+        "counts": counts,
+        "batch_size": spec.client.batch_size,
+        "epochs": (epochs, epochs) if isinstance(epochs, int) else (epochs[0], epochs[1]),
+        "devices": build_devices(spec, len(counts), model_bytes),
+        "travels": travels,
+        **model,
+    }
+    group, check = getattr(schedule, "group", None), getattr(schedule, "check", None)
+    groups = asked("schedule.group", group, World(**settings)) if group else (tuple(range(len(counts))),)
+    world = World(**settings, groups=tuple(map(tuple, groups)))
+    if check:
+        check(world)
+    return world
+
+
+def build_devices(spec: JobSpec, clients: int, model_bytes: float) -> Devices:
+    """The devices of [client.device]. One client instead of all (`centralized`) has none of their particulars."""
+    given = spec.client.device
+    if clients != spec.partition.clients:
+        given = ClientDevice(seconds_per_step=given.seconds_per_step)
+    step_s = np.full(clients, given.seconds_per_step)
+    if given.speed:
+        speed = make("client.device.speed", given.speed, SPEEDS)
+        factors = asked("client.device.speed", speed, clients, stream(spec.seed, "speed"))
+        step_s = step_s * numbers("client.device.speed", given.speed.name, factors, clients)
+    stale = given.stale
+    if isinstance(stale, str):
+        stale = asked(STALE, locate(STALE, stale, {}), clients)
+        stale = numbers(STALE, given.stale, stale, clients)
+    windows = (given.availability.period, given.availability.share) if given.availability else ()
+    return Devices(
+        spec.seed,
+        step_s,
+        stale_delays(stale, clients, spec.seed),
+        transfer_s(model_bytes, given.download_bandwidth, clients),
+        transfer_s(model_bytes, given.upload_bandwidth, clients),
+        given.dropout,
+        *windows,
+    )
+
+
+def transfer_s(model_bytes: float, bandwidth: float | None, clients: int) -> np.ndarray:
+    """(clients,) seconds that a whole model takes."""
+    return np.full(clients, model_bytes / bandwidth if bandwidth else 0.0)
+
+
+def asked(key: str, function: Callable[..., Any], *given: Any) -> Any:
+    """What a component answers; what it raises is the user's own mistake."""
+    try:
+        return function(*given)
+    except HpcflError:
+        raise
+    except Exception as failure:
+        raise JobError(f"{key}: failed: {first_line(failure)}") from None
+
+
+def numbers(key: str, name: str, given: Any, clients: int) -> np.ndarray:
+    """(clients,) finite numbers, 0 or greater; JobError if a component gives anything else."""
+    try:
+        array = np.asarray(given, float)
+    except (TypeError, ValueError):
+        array = np.array(np.nan)
+    if array.shape != (clients,) or not np.isfinite(array).all() or array.min() < 0:
+        said = f"an array of shape {array.shape}" if array.ndim else repr(given)
+        raise JobError(
+            f"{key} = {name!r}: gives {said}; should be one finite number, 0 or greater, for each of {clients} clients"
+        )
+    return array

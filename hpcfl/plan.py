@@ -1,0 +1,37 @@
+"""The schedule on the virtual clock, before anybody trains: its steps, cut to the jobs that matter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import chain, pairwise
+from typing import Any
+
+from hpcfl.clock import VirtualClock
+from hpcfl.core import Step, World
+
+__all__ = ["foretell", "overlaps", "plan"]
+
+
+def plan(schedule: Any, world: World) -> list[Step]:
+    """Every step of the virtual run. A step starts only jobs that a later one combines: the rest need not be sent."""
+    return list(foretell(schedule, world))
+
+
+def overlaps(schedule: Any) -> bool:
+    """Whether jobs may outlive the next step. A schedule that does not say is taken to let them."""
+    return getattr(schedule, "overlapping", True)
+
+
+def foretell(schedule: Any, world: World) -> Iterator[Step]:
+    """The same, step by step; a schedule whose jobs all end with the next step is not run ahead further than that."""
+    steps = schedule(world, VirtualClock())
+    if overlaps(schedule):
+        known = list(steps)
+        combined = {job.key for step in known for job in step.done}
+        cut = (replace(step, start=tuple(job for job in step.start if job.key in combined)) for step in known)
+    else:
+        nothing = Step(0, 0.0, (), ())
+        cut = (replace(step, start=tuple(sorted(set(step.start) & set(after.done), key=lambda job: job.key)))
+               for step, after in pairwise(chain(steps, [nothing])))  # fmt: skip
+    return (step for step in cut if step.done or step.start)

@@ -1,0 +1,24 @@
+"""A strategy whose clients note at home what they did."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from hpcfl.strategies import FedAvg
+
+
+@dataclass(frozen=True)
+class Diary(FedAvg):
+    """Each client keeps its last model, and how many jobs it had; client 1 fails at its second one."""
+
+    private: ClassVar[bool] = True
+    fails: str = "raise"
+
+    def local(self, fit, sent, client):
+        state = client.state
+        state["jobs"] = state["jobs"] + 1 if "jobs" in state else sent["w"].new_ones(())
+        state["mine"] = fit(state.get("mine", state["w"]))
+        if client.id == 1 and state["jobs"] == 2:
+            if self.fails == "raise":
+                raise ValueError("the page is torn")
+            state["mine"] = state["mine"] * float("inf")
+        return {"w": sent["w"] + 0}
