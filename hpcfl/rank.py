@@ -42,6 +42,7 @@ def run_rank(placement: Placement, rendezvous: Any, job: JobFile, outlook: Outlo
     parts = agree(
         placement, rendezvous,
         lambda: build.assemble(job, device, trains=trains, serves=serves), lambda parts: parts.fingerprint,
+        limit_s=spec.server.timeout_s,
     )  # fmt: skip
     described = rendezvous.exchange(f"{os.uname().nodename} {device} {torch.__version__}")
     path = build.result_path(spec)
