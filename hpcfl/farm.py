@@ -32,9 +32,18 @@ Answer = tuple[list[float], "dict[str, Tensor]", "str | None", int, float]
 
 
 class Farm:
-    """Jobs in order of their virtual finish, done by whoever is free."""
+    """Jobs done by whoever is free: in order of their virtual finish, on the wall clock in order of their start."""
 
-    def __init__(self, transport: Transport, trainer: Trainer, world: World, reproducible: bool, timeout_s: float):
+    def __init__(
+        self,
+        transport: Transport,
+        trainer: Trainer,
+        world: World,
+        reproducible: bool,
+        timeout_s: float,
+        wall_clock: bool = False,
+    ):
+        self._wall_clock = wall_clock
         self._transport, self._trainer, self._world = transport, trainer, world
         self._names = sorted(trainer.strategy.uploads)
         self._sums = Sums(reproducible, trainer.device)
@@ -67,7 +76,8 @@ class Farm:
             for job in jobs:
                 sent = send(job.client)
                 self._sent_bytes = _bytes(sent)
-                heappush(self._queues[self._home(job)], (job.finish, *job.key, job, sent))
+                due = job.start if self._wall_clock else job.finish
+                heappush(self._queues[self._home(job)], (due, *job.key, job, sent))
             self._changed.notify_all()
 
     def collect(self, step: Step) -> Cohort:

@@ -94,9 +94,10 @@ def serve(
 
 def build_pool(spec: JobSpec, parts: build.Parts, transport: Any) -> Collective | Farm:
     """The Collective where every step ends all that was started, else the Farm."""
-    if spec.clock == "wall" or overlaps(parts.schedule):
-        return Farm(transport, parts.trainer, parts.world, spec.reproducible, spec.server.timeout_s)
-    return Collective(transport, parts.trainer, parts.world, spec.reproducible)
+    wall_clock, given = spec.clock == "wall", (transport, parts.trainer, parts.world, spec.reproducible)
+    if wall_clock or overlaps(parts.schedule):
+        return Farm(*given, spec.server.timeout_s, wall_clock)
+    return Collective(*given)
 
 
 def open_results(job: JobFile, path: Any, parts: build.Parts) -> Writer:

@@ -96,6 +96,7 @@ def test_a_delay_on_the_wall_clock_is_really_waited_while_the_rank_trains_others
     events = open_results(tmp_path / "x.h5").events
     took = events["finish"] - events["start"]
     late = events["client"] == 0
+    assert late.any()
     assert np.all(took[late] >= 1.0)
     assert (~late).sum() >= 20
 

@@ -113,13 +113,17 @@ def test_the_wall_clock_ends_jobs_when_they_are_done_and_their_delay_has_passed(
 
 def test_the_wall_clock_gives_up_on_dropped_jobs_and_stops_at_its_limit():
     parts = federation(sizes=SIZES)
-    world = replace(parts.world, devices=replace(parts.world.devices, dropout=1.0, step_s=np.full(5, 0.001)))
+    world = replace(parts.world, devices=replace(parts.world.devices, dropout=1.0, step_s=np.full(5, 0.1)))
     clock = WallClock(farm(parts), world)
     job = world.job(0, 0, clock.now)
     assert job.dropped
     clock.start([job])
-    assert clock.next(until=clock.now + 0.0001) is None or clock.running == 0
-    assert clock.running == 0 or clock.next().key == job.key
+    assert clock.next(until=clock.now) is None
+    assert clock.running == 1
+    ended = clock.next()
+    assert (ended.key, ended.finish) == (job.key, job.finish)
+    assert clock.now >= job.finish
+    assert clock.running == 0
 
 
 @pytest.mark.parametrize("schedule", [Synchronous(c_ratio=0.5), Buffered(num_generator=2, in_flight=3)])
@@ -134,3 +138,13 @@ def test_schedules_run_on_the_wall_clock_as_they_are(schedule):
         combined += bool(step.done)
         pool.submit(step.start, lambda client: {"w": world.initial})
     assert combined == 4
+
+
+@pytest.mark.parametrize(("wall_clock", "order"), [(False, [1, 2, 0]), (True, [0, 1, 2])])
+def test_jobs_are_done_in_order_of_their_finish_and_on_the_wall_clock_of_their_start(wall_clock, order):
+    parts = federation(sizes=SIZES)
+    jobs = [
+        replace(parts.world.job(k, 0, 0.0), start=float(k), finish=finish) for k, finish in enumerate((9.0, 5.0, 7.0))
+    ]
+    pool = submitted(Farm(Solo(), parts.trainer, parts.world, True, 60.0, wall_clock), parts, jobs)
+    assert [pool.arrival(1.0).client for _ in jobs] == order
