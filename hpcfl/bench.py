@@ -24,14 +24,14 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from hpcfl import asyncbench
-from hpcfl.build import Parts, assemble, build_model, choose_device
+from hpcfl.build import Parts, assemble, build_model
 from hpcfl.collective import Collective
 from hpcfl.core import Job, World, shares
 from hpcfl.data import load
 from hpcfl.jobfile import JobFile, packaged
 from hpcfl.launch import Placement
 from hpcfl.plan import plan
-from hpcfl.runner import agree, connect
+from hpcfl.runner import agree, agree_device, connect
 from hpcfl.sums import ExactSum, FloatSum
 from hpcfl.training import Samples, Trainer
 from hpcfl.transport.rendezvous import Rendezvous
@@ -59,8 +59,7 @@ class Figure:
 def measure(placement: Placement, rendezvous: Rendezvous, repeats: int, as_json: bool) -> None:
     """Measure on all ranks of this launch; rank 0 prints."""
     job = packaged("bench")
-    gpus = [int(said) for said in rendezvous.exchange(str(torch.cuda.device_count()))]
-    device = choose_device(job.spec.device.kind, placement, gpus)
+    device = agree_device(placement, rendezvous, job.spec.device.kind)
     trains = placement.size == 1 or placement.rank > 0
     small = packaged("quickstart")
     parts, light = (

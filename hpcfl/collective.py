@@ -53,10 +53,10 @@ class Collective:
         """The updates of the jobs that were submitted last, by client id; blocks until all are in."""
         if not step.done:
             return Cohort((), step=step.index)
-        share, reports, each, reasons = self._work(self._order)
+        share, hands, reports, each, reasons = self._work(self._order)
         updates = [
             Update(job, rank, int(steps), loss, seconds, step.staleness(job), failure=reasons.get(job.client))
-            for rank, job, (_, steps, loss, seconds, _) in self._rows(self._order, reports)
+            for rank, job, (_, steps, loss, seconds, _) in _rows(hands, reports)
         ]
         updates.sort(key=lambda update: update.job.client)
         arrived = tuple(update for update in updates if update.failure is None)
@@ -98,20 +98,27 @@ class Collective:
             self._transport.broadcast(tensor)
         self._broadcast_s = perf_counter() - begin
 
-    def _work(self, order: Order) -> tuple[Share, list[Report], dict[str, Tensor], dict[int, str]]:
+    def _work(self, order: Order) -> tuple[Share, list[list[Job]], list[Report], dict[str, Tensor], dict[int, str]]:
         """Train this rank's share, sum it up, reduce; on rank 0 also what the others report and send."""
         share = Share(order, self._trainer, self._sums)
-        for job in self._hands(order)[self._transport.rank]:
+        hands = self._hands(order)
+        for job in hands[self._transport.rank]:
             share.train(job)
         begin = perf_counter()
         for total in share.sums.values():
             total.settle()
             self._transport.reduce(total.total)
         communicating = self._broadcast_s + perf_counter() - begin
-        reports = self._report(order, share, communicating)
+        reports = self._report(hands, share, communicating)
         each = {name: self._bring(reports, kept, failed=False) for name, kept in share.kept.items()}
         reasons = self._bring(reports, [encode_reason(reason) for reason in share.reasons], failed=True)
-        return share, reports, each, {client: decode_reason(row) for client, row in zip(_clients(reports, 1), reasons)}
+        return (
+            share,
+            hands,
+            reports,
+            each,
+            {client: decode_reason(row) for client, row in zip(_clients(reports, 1), reasons)},
+        )
 
     def _hands(self, order: Order) -> list[list[Job]]:
         """Every rank's jobs, by rank; computed alike everywhere. A client with private state stays with one rank."""
@@ -122,18 +129,13 @@ class Collective:
             return [[], *([job for job in order.jobs if job.client % workers == k] for k in range(workers))]
         return [[], *shares(order.jobs, workers)]
 
-    def _report(self, order: Order, share: Share, communicating: float) -> list[Report]:
+    def _report(self, hands: list[list[Job]], share: Share, communicating: float) -> list[Report]:
         """Every rank's report, on rank 0."""
-        longest = max(len(hand) for hand in self._hands(order))
+        longest = max(map(len, hands))
         table = torch.zeros(longest + 1, 5, dtype=torch.float64)
         rows = [[len(share.rows), share.seconds, communicating, 0, 0], *share.rows]
         table[: len(rows)] = torch.tensor(rows, dtype=torch.float64)
         return [report[: 1 + int(report[0, 0])].tolist() for report in self._transport.gather(table)]
-
-    def _rows(self, order: Order, reports: list[Report]) -> list[tuple[int, Job, list[float]]]:
-        """(rank, job, row) of every job, on rank 0."""
-        hands = zip(self._hands(order), reports)
-        return [(rank, *pair) for rank, (hand, report) in enumerate(hands) for pair in zip(hand, report[1:])]
 
     def _bring(self, reports: list[Report], own: list[Tensor], failed: bool) -> Tensor:
         """On rank 0 (n, ...): a tensor from each client that succeeded (or failed), by client id.
@@ -166,6 +168,12 @@ class Collective:
         self.bytes_down = self._several * sum(map(_bytes, self._order.tensors()))
         up = [*(total.total for total in share.sums.values()), *each.values()]
         self.bytes_up = self._several * sum(map(_bytes, up))
+
+
+def _rows(hands: list[list[Job]], reports: list[Report]) -> list[tuple[int, Job, list[float]]]:
+    """(rank, job, row) of every job, on rank 0."""
+    ranks = enumerate(zip(hands, reports))
+    return [(rank, *pair) for rank, (hand, report) in ranks for pair in zip(hand, report[1:])]
 
 
 def _clients(reports: list[Report], failed: int) -> list[int]:

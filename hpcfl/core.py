@@ -107,6 +107,10 @@ class Job:
         """What names the job in its run."""
         return self.client, self.version, self.visit
 
+    def counts(self, how: str) -> int:
+        """What the job counts in an average over "examples" or over "clients"."""
+        return self.examples if how == "examples" else 1
+
     @property
     def cost(self) -> int:
         """Samples x epochs: what balances the ranks."""

@@ -15,11 +15,10 @@ from rich.console import Console
 from rich.table import Table
 
 import hpcfl
-from hpcfl.build import choose_device
 from hpcfl.data import find_root
 from hpcfl.errors import RankError
 from hpcfl.launch import Placement
-from hpcfl.runner import connect
+from hpcfl.runner import agree_device, connect
 from hpcfl.transport.rendezvous import Rendezvous
 
 __all__ = ["examine"]
@@ -31,8 +30,7 @@ TIMEOUT_S = 60.0
 
 def examine(placement: Placement, rendezvous: Rendezvous) -> None:
     """Print what was detected, and the times of a broadcast, a reduction and a message to every rank."""
-    gpus = [int(said) for said in rendezvous.exchange(str(torch.cuda.device_count()))]
-    device = choose_device("auto", placement, gpus)
+    device = agree_device(placement, rendezvous, "auto")
     where = rendezvous.exchange(f"{socket.gethostname()} {device}")
     with connect(placement, rendezvous, device, TIMEOUT_S) as transport:
         times = {name: check(transport, torch.ones(numbers, device=device)) for name, numbers in SIZES.items()}

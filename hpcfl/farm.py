@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from heapq import heappop, heappush
 from threading import Condition, Thread
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -27,8 +27,20 @@ __all__ = ["Farm"]
 STOP = -1
 SHAPE = 8
 """Words of an upload's shape in an answer: the number of dimensions, then their sizes."""
-Answer = tuple[list[float], "dict[str, Tensor]", "str | None", int, float]
-"""[steps, loss, seconds], uploads, reason of a failure, rank, seconds from sending to having it all."""
+
+
+class Answer(NamedTuple):
+    """What came back for a job."""
+
+    row: list[float]
+    """[steps, loss, seconds]."""
+    uploads: dict[str, Tensor]
+    reason: str | None
+    """Why there are no uploads, or None."""
+    rank: int
+    seconds: float
+    """From sending the job to having it all."""
+    sent_bytes: int
 
 
 class Farm:
@@ -65,7 +77,6 @@ class Farm:
                 tender.start()
         self.seconds = {"training": 0.0, "communicating": 0.0}
         """Of the last step's updates: training and waiting for messages, per client rank."""
-        self._sent_bytes = 0
         self.bytes_down = self.bytes_up = 0
         """What the messages of the last step's updates carried; small headers are not counted."""
 
@@ -75,22 +86,22 @@ class Farm:
         with self._changed:
             for job in jobs:
                 sent = send(job.client)
-                self._sent_bytes = _bytes(sent)
                 due = job.start if self._wall_clock else job.finish
                 heappush(self._queues[self._home(job)], (due, *job.key, job, sent))
             self._changed.notify_all()
 
     def collect(self, step: Step) -> Cohort:
         """The updates of the jobs that the step combines, in the step's order; blocks until they are in."""
-        self._give_up(job for job, _ in step.lost)
+        if self._wall_clock:  # on the virtual clock such jobs were never sent
+            self._give_up(job for job, _ in step.lost)
         if not step.done:
             return Cohort((), step=step.index, group=step.group)
         answers = [self._await(job) for job in step.done]
         updates = [
-            Update(job, rank, int(row[0]), *row[1:], staleness=step.staleness(job), failure=reason)
-            for job, (row, _, reason, rank, _) in zip(step.done, answers)
+            Update(job, answer.rank, int(answer.row[0]), *answer.row[1:], step.staleness(job), failure=answer.reason)
+            for job, answer in zip(step.done, answers)
         ]
-        arrived = [(update, answer[1]) for update, answer in zip(updates, answers) if update.failure is None]
+        arrived = [(update, answer.uploads) for update, answer in zip(updates, answers) if update.failure is None]
         self._account(answers)
         return Cohort(
             tuple(update for update, _ in arrived),
@@ -181,7 +192,8 @@ class Farm:
                 order = Order.of([job], lambda client, sent=sent: sent)
                 for tensor in (*encode(order), *order.tensors()):
                     channel.send(tensor)
-                self._arrive(job, (*self._hear(channel), rank, perf_counter() - begin))
+                heard = self._hear(channel)
+                self._arrive(job, Answer(*heard, rank, perf_counter() - begin, _bytes(sent)))
         except Exception as failure:  # whatever it is, the main thread waits for this one and must know
             with self._changed:
                 self._failure = self._failure or failure
@@ -248,7 +260,7 @@ class Farm:
         *_, job, sent = heappop(self._queues[0])
         row, uploads, reason = self._train(Order.of([job], lambda client: sent))
         uploads = {name: value.clone() for name, value in uploads.items()}
-        self._arrive(job, (row, uploads, reason, 0, row[2]))
+        self._arrive(job, Answer(row, uploads, reason, 0, row[2], _bytes(sent)))
 
     def _combined(
         self, step: Step, arrived: list[tuple[Update, dict[str, Tensor]]]
@@ -269,8 +281,8 @@ class Farm:
                     )
                 each[name] = values[0].unsqueeze(0) if len(values) == 1 else torch.stack(values)
                 continue
-            counts = [update.job.examples if how == "examples" else 1 for update, _ in arrived]
-            planned = sum(job.examples if how == "examples" else 1 for job in step.done)
+            counts = [update.job.counts(how) for update, _ in arrived]
+            planned = sum(job.counts(how) for job in step.done)
             total = self._sums.fresh(name, tuple(values[0].shape))
             for value, count in zip(values, counts):
                 total.add(value, count / planned)
@@ -281,12 +293,12 @@ class Farm:
 
     def _account(self, answers: list[Answer]) -> None:
         """Seconds and bytes of the step."""
-        training = sum(row[2] for row, *_ in answers)
+        training = sum(answer.row[2] for answer in answers)
         self.seconds["training"] = training / len(self._workers)
-        self.seconds["communicating"] = (sum(answer[4] for answer in answers) - training) / len(self._workers)
+        self.seconds["communicating"] = (sum(answer.seconds for answer in answers) - training) / len(self._workers)
         several = self._transport.size > 1
-        self.bytes_down = several * len(answers) * self._sent_bytes
-        self.bytes_up = several * sum(_bytes(uploads) for _, uploads, *_ in answers)
+        self.bytes_down = several * sum(answer.sent_bytes for answer in answers)
+        self.bytes_up = several * sum(_bytes(answer.uploads) for answer in answers)
 
     def _raise_failure(self) -> None:
         if self._failure:

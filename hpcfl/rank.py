@@ -23,7 +23,7 @@ from hpcfl.plan import foretell, overlaps
 from hpcfl.progress import Reporter
 from hpcfl.record import Recorder
 from hpcfl.results import Writer
-from hpcfl.runner import DOWNLOAD_S, agree, connect
+from hpcfl.runner import DOWNLOAD_S, agree, agree_device, connect
 from hpcfl.schema import JobSpec
 from hpcfl.signals import Outlook
 from hpcfl.wallclock import WallClock
@@ -34,10 +34,9 @@ __all__ = ["run_rank"]
 def run_rank(placement: Placement, rendezvous: Any, job: JobFile, outlook: Outlook) -> None:
     """Build this rank's parts, and train or serve until the job is done."""
     spec, serves = job.spec, placement.rank == 0
-    gpus = [int(said) for said in rendezvous.exchange(str(torch.cuda.device_count()))]
     if spec.data.download:
         agree(placement, rendezvous, lambda: download(placement, spec.data), limit_s=DOWNLOAD_S)
-    device = agree(placement, rendezvous, lambda: build.choose_device(spec.device.kind, placement, gpus))
+    device = agree_device(placement, rendezvous, spec.device.kind)
     trains = placement.size == 1 or not serves
     parts = agree(
         placement, rendezvous,

@@ -15,9 +15,11 @@ from hpcfl.signals import Outlook
 from hpcfl.transport.rendezvous import Rendezvous, meet
 
 if TYPE_CHECKING:
+    import torch
+
     from hpcfl.transport.group import Group, Solo
 
-__all__ = ["agree", "connect", "run_job"]
+__all__ = ["agree", "agree_device", "connect", "run_job"]
 
 T = TypeVar("T")
 DOWNLOAD_S = 7200.0
@@ -62,6 +64,16 @@ def agree(
         rendezvous.exchange("told")  # a rank that ended earlier would make the launcher kill rank 0 before it spoke
     codes = [int(answer.split()[0]) for answer in answers if not answer.startswith("ok")]
     raise Refused(max(codes, default=1))
+
+
+def agree_device(placement: Placement, rendezvous: Rendezvous, kind: str) -> torch.device:
+    """This rank's device, chosen with the knowledge of what every rank sees."""
+    import torch
+
+    from hpcfl.build import choose_device
+
+    gpus = [int(said) for said in rendezvous.exchange(str(torch.cuda.device_count()))]
+    return agree(placement, rendezvous, lambda: choose_device(kind, placement, gpus))
 
 
 def disagreement(answers: list[str]) -> str:

@@ -46,7 +46,7 @@ class Share:
     def __init__(self, order: Order, trainer: Trainer, sums: Sums, keep: bool = False):
         self._order, self._trainer = order, trainer
         self._uploads: dict[str, str] = trainer.strategy.uploads
-        self._wholes = {"examples": sum(job.examples for job in order.jobs), "clients": len(order.jobs)}
+        self._wholes = {how: sum(job.counts(how) for job in order.jobs) for how in ("examples", "clients")}
         self._keep = keep
         self._averaged = [name for name, how in self._uploads.items() if how != "each"]
         self._exact = sums.exact
@@ -85,7 +85,7 @@ class Share:
     def weight(self, name: str, job: Job) -> float:
         """The job's share of the planned whole in the average of an upload."""
         how = self._uploads[name]
-        return (job.examples if how == "examples" else 1) / self._wholes[how]
+        return job.counts(how) / self._wholes[how]
 
     def _take(self, job: Job, uploads: dict[str, Tensor]) -> None:
         for name, value in uploads.items():

@@ -1,12 +1,11 @@
 """Asynchronous and semi-asynchronous runs over real ranks: the same bits, virtual time, real time, trouble."""
 
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from launcher import Launcher
-from test_runs_mpi import assert_same, run_ok
+from test_runs_mpi import assert_same, lay_out, run_ok
 
 from hpcfl.results import open_results
 
@@ -45,10 +44,7 @@ MODES = {
 
 @pytest.fixture
 def job(tmp_path: Path) -> Path:
-    shutil.copy(Path(__file__).with_name("algorithms.py"), tmp_path)
-    path = tmp_path / "job.toml"
-    path.write_text(BASE)
-    return path
+    return lay_out(tmp_path, BASE)
 
 
 def given(pairs: list[str]) -> list[str]:

@@ -87,10 +87,11 @@ def test_failures_stay_with_their_client():
 def test_answers_of_jobs_given_up_are_not_kept():
     parts = federation(sizes=SIZES)
     jobs = parts.jobs()
-    pool = submitted(farm(parts), parts, jobs)
-    while pool.arrival(0.0):
-        pass
+    pool = submitted(Farm(Solo(), parts.trainer, parts.world, True, 60.0, wall_clock=True), parts, jobs)
+    assert len([pool.arrival(1.0) for _ in jobs[1:]]) == len(pool._answers) == 4
     pool.collect(Step(1, 0.0, tuple(jobs[:2]), (), lost=tuple((job, "straggler") for job in jobs[2:])))
+    assert not pool._answers
+    assert pool.arrival(1.0) is not None  # the last one was still to come, and is not kept either
     assert not pool._answers
 
 

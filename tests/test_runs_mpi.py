@@ -42,9 +42,14 @@ SAME = ["step", "client", "version", "start", "finish", "examples", "steps", "lo
 
 @pytest.fixture
 def job(tmp_path: Path) -> Path:
-    shutil.copy(Path(__file__).with_name("algorithms.py"), tmp_path)
-    path = tmp_path / "eventful.toml"
-    path.write_text(EVENTFUL)
+    return lay_out(tmp_path, EVENTFUL)
+
+
+def lay_out(folder: Path, text: str) -> Path:
+    """A job file, with the algorithms that it names beside it."""
+    shutil.copy(Path(__file__).with_name("algorithms.py"), folder)
+    path = folder / "job.toml"
+    path.write_text(text)
     return path
 
 
