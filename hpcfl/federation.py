@@ -34,9 +34,9 @@ def foresee(job: JobFile, model_bytes: float = 0.0) -> tuple[Any, World]:
     spec = job.spec
     reach_modules(job)
     schedule = build_schedule(spec)
-    labels, classes = load_labels(spec.data.name, root=find_root(spec.data.root, os.environ), params=spec.data.params)
-    parts = deal_samples(spec, labels, pooled=spec.strategy.name in POOLED)
-    return schedule, build_world(spec, schedule, class_counts(labels, parts, classes), model_bytes)
+    labels = load_labels(spec.data.name, root=find_root(spec.data.root, os.environ), params=spec.data.params)
+    parts = deal_samples(spec, labels.y, pooled=spec.strategy.name in POOLED)
+    return schedule, build_world(spec, schedule, class_counts(labels.y, parts, labels.classes), model_bytes)
 
 
 def reach_modules(job: JobFile) -> None:

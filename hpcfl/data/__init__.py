@@ -1,13 +1,14 @@
 """Datasets as NumPy arrays, read from the files their authors distribute, and how they are dealt to clients."""
 
 from hpcfl.data.catalog import SOURCES, fetch, find_root, load, load_labels
-from hpcfl.data.dataset import Dataset
+from hpcfl.data.dataset import Dataset, Labels
 from hpcfl.data.partition import PARTITIONS, class_counts, deal
 
 __all__ = [
     "PARTITIONS",
     "SOURCES",
     "Dataset",
+    "Labels",
     "class_counts",
     "deal",
     "fetch",

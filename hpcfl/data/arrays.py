@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from hpcfl.data.dataset import Dataset, check_labels, moments
+from hpcfl.data.dataset import Dataset, Labels, check_labels, moments
 from hpcfl.data.params import TEXT
 from hpcfl.data.source import Source
 from hpcfl.errors import DataError, HpcflError
@@ -22,14 +22,16 @@ def from_arrays(arrays: Mapping[str, np.ndarray]) -> Dataset:
 
     uint8 samples are images, (N, H, W), (N, C, H, W) or (N, H, W, C) with 1, 3 or 4 channels (axis 1 is asked first),
     and are normalised by their own mean and deviation; float samples have any shape and are taken as they are, in
-    float32 (images among them must be (N, C, H, W)). Labels are whole numbers from 0, one per sample.
+    float32 (images among them must be (N, C, H, W)). Labels are whole numbers from 0, one per sample. A fifth array,
+    holders, MAY say whom each training sample comes from, likewise.
     """
     if absent := [name for name in NAMES if name not in arrays]:
         raise DataError(f"no {', '.join(absent)} among its arrays ({', '.join(arrays) or 'none'}); all four are needed")
     y_train, y_test, classes = _labels(arrays)
     x_train, x_test = (_samples(np.asarray(arrays[name]), name) for name in ("x_train", "x_test"))
     mean, std = moments(x_train) if x_train.dtype == np.uint8 and x_train.size else ((), ())
-    return Dataset(x_train, y_train, x_test, y_test, classes, tuple(map(str, range(classes))), mean, std)
+    names = tuple(map(str, range(classes)))
+    return Dataset(x_train, y_train, x_test, y_test, classes, names, mean, std, _holders(arrays))
 
 
 def _labels(arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, int]:
@@ -44,6 +46,13 @@ def _labels(arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, i
     check_labels(y_train, classes, "y_train")
     check_labels(y_test, classes, "y_test")
     return y_train, y_test, classes
+
+
+def _holders(arrays: Mapping[str, np.ndarray]) -> np.ndarray | None:
+    if "holders" not in arrays:
+        return None
+    holders = np.asarray(arrays["holders"])
+    return holders.astype(np.int64) if holders.dtype.kind in "iu" else holders
 
 
 def _samples(x: np.ndarray, name: str) -> np.ndarray:
@@ -69,12 +78,12 @@ class Npz(Source):
     def read(self, root: Path | None, *, path: Annotated[str, TEXT]) -> Dataset:
         return self._open(root, path, from_arrays)
 
-    def labels(self, root: Path | None, *, path: str) -> tuple[np.ndarray, int]:
-        def only(arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, int]:
+    def labels(self, root: Path | None, *, path: str) -> Labels:
+        def only(arrays: Mapping[str, np.ndarray]) -> Labels:
             if absent := [name for name in ("y_train", "y_test") if name not in arrays]:
                 raise DataError(f"no {', '.join(absent)} among its arrays ({', '.join(arrays) or 'none'})")
             y_train, _, classes = _labels(arrays)
-            return y_train, classes
+            return Labels(y_train, classes, _holders(arrays))
 
         return self._open(root, path, only)
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import numpy as np
 
-from hpcfl.data.dataset import Dataset
+from hpcfl.data.dataset import Dataset, Labels
 from hpcfl.data.params import COUNT, LENGTHS, REAL, WHOLE
 from hpcfl.data.sample import stratified
 from hpcfl.data.source import Source
@@ -69,5 +69,5 @@ class Synthetic(Source):
             arrays += [x, np.arange(count) % classes]
         return Dataset(*arrays, classes, tuple(map(str, range(classes))))
 
-    def labels(self, root: Path | None, *, samples: int, classes: int, **others: object) -> tuple[np.ndarray, int]:
-        return np.arange(samples) % classes, classes
+    def labels(self, root: Path | None, *, samples: int, classes: int, **others: object) -> Labels:
+        return Labels(np.arange(samples) % classes, classes)

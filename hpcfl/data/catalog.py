@@ -5,12 +5,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from hpcfl.data.arrays import Called, Npz
 from hpcfl.data.builtin import Digits, Synthetic
 from hpcfl.data.cifar import Cifar10, Cifar100
-from hpcfl.data.dataset import Dataset, check_labels
+from hpcfl.data.dataset import Dataset, Labels, check_labels
 from hpcfl.data.folder import Folder
 from hpcfl.data.idx import Emnist, Idx
 from hpcfl.data.params import bind, locate, nearest
@@ -99,15 +97,13 @@ def load(
         return source.read(root, **params)
 
 
-def load_labels(
-    name: str, *, root: Path | None = None, params: Mapping[str, Any] | None = None
-) -> tuple[np.ndarray, int]:
-    """(N,) int64 training labels and the number of classes, without the samples where the files allow it."""
+def load_labels(name: str, *, root: Path | None = None, params: Mapping[str, Any] | None = None) -> Labels:
+    """The training labels, the number of classes and the holders, without the samples where the files allow it."""
     source, params = _source(name, params)
     with _explained(name):
-        y_train, classes = source.labels(root, **params)
-        check_labels(y_train, classes, "y_train")
-        return y_train, classes
+        labels = source.labels(root, **params)
+        check_labels(labels.y, labels.classes, "y_train")
+        return labels
 
 
 def fetch(name: str, root: Path | None, params: Mapping[str, Any] | None = None) -> bool:

@@ -1,10 +1,21 @@
 """A dataset: training and test samples with their labels, checked once and then trusted by everyone."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from hpcfl.errors import DataError
+
+
+class Labels(NamedTuple):
+    """What a partition may know of the training samples."""
+
+    y: np.ndarray
+    """(N,) int64: the class of each."""
+    classes: int
+    holders: np.ndarray | None = None
+    """(N,) int64: the natural holder of each, as `Dataset.holders`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +38,9 @@ class Dataset:
     """Per channel, of the training images divided by 255."""
     std: tuple[float, ...] = ()
     """Per channel, as `mean`."""
+    holders: np.ndarray | None = None
+    """(N,) int64: whom each training sample comes from (a writer, a speaker, a subject), numbered from 0 without gaps;
+    None where nobody is known. The partition `natural` makes each of them a client."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -49,6 +63,8 @@ class Dataset:
         if self.x_train.shape[1:] != self.x_test.shape[1:] or self.x_train.dtype != self.x_test.dtype:
             train, test = (f"{x.dtype} {x.shape[1:]}" for x in (self.x_train, self.x_test))
             raise DataError(f"training samples are {train}, but test samples are {test}; they must agree")
+        if self.holders is not None:
+            check_holders(self.holders, len(self.y_train))
         self._check_values()
 
     def _check_values(self) -> None:
@@ -76,6 +92,14 @@ def check_labels(y: np.ndarray, classes: int, what: str) -> None:
         raise DataError(f"{what} is empty")
     if y.min() < 0 or y.max() >= classes:
         raise DataError(f"{what} has labels from {y.min()} to {y.max()}; valid are 0 to {classes - 1}")
+
+
+def check_holders(holders: np.ndarray, samples: int) -> None:
+    """DataError unless `holders` is a (samples,) int64 in which every number from 0 to the largest occurs."""
+    if holders.shape != (samples,) or holders.dtype != np.int64:
+        raise DataError(f"holders is {holders.dtype} {holders.shape}; valid is one int64 per training sample")
+    if holders.min() < 0 or not np.bincount(holders).all():
+        raise DataError("holders has gaps or negative numbers; number them 0, 1, 2, ...")
 
 
 def moments(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:

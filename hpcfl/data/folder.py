@@ -6,7 +6,7 @@ from typing import Annotated
 import numpy as np
 
 from hpcfl.data.arrays import not_there, under
-from hpcfl.data.dataset import Dataset, moments
+from hpcfl.data.dataset import Dataset, Labels, moments
 from hpcfl.data.params import COUNT, SHARE, TEXT
 from hpcfl.data.sample import stratified
 from hpcfl.data.source import Source
@@ -36,9 +36,9 @@ class Folder(Source):
         x_train = _images(train, size)
         return Dataset(x_train, y_train, _images(test, size), y_test, len(classes), classes, *moments(x_train))
 
-    def labels(self, root: Path | None, *, path: str, size: int, test_share: float) -> tuple[np.ndarray, int]:
+    def labels(self, root: Path | None, *, path: str, size: int, test_share: float) -> Labels:
         classes, (_, y_train), _ = _divided(root, path, test_share)
-        return y_train, len(classes)
+        return Labels(y_train, len(classes))
 
 
 def _divided(root: Path | None, path: str, test_share: float) -> tuple:

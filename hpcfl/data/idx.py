@@ -11,7 +11,7 @@ from typing import Annotated
 
 import numpy as np
 
-from hpcfl.data.dataset import Dataset, moments
+from hpcfl.data.dataset import Dataset, Labels, moments
 from hpcfl.data.params import choice
 from hpcfl.data.source import Published
 from hpcfl.errors import DataError
@@ -75,10 +75,10 @@ class Idx(Published):
         mean, std = (self.mean,), (self.std,)
         return Dataset(x_train, y_train, x_test, y_test, len(self.classes), self.classes, mean, std)
 
-    def labels(self, root: Path | None) -> tuple[np.ndarray, int]:
+    def labels(self, root: Path | None) -> Labels:
         y_train = _labels(self.paths(root)[1])
         self._check_opening(y_train)
-        return y_train, len(self.classes)
+        return Labels(y_train, len(self.classes))
 
     def _check_opening(self, y_train: np.ndarray) -> None:
         if len(y_train) == 60_000 and tuple(y_train[: len(self.opening)]) != self.opening:
@@ -122,8 +122,8 @@ class Emnist(Published):
         labels = tuple(_SPLITS[split])
         return Dataset(x_train, y_train - first, x_test, y_test - first, len(labels), labels, *moments(x_train))
 
-    def labels(self, root: Path | None, *, split: str) -> tuple[np.ndarray, int]:
-        return _labels(self.paths(root, split=split)[1]) - _first(split), len(_SPLITS[split])
+    def labels(self, root: Path | None, *, split: str) -> Labels:
+        return Labels(_labels(self.paths(root, split=split)[1]) - _first(split), len(_SPLITS[split]))
 
 
 def _first(split: str) -> int:

@@ -9,9 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-
-from hpcfl.data.dataset import Dataset
+from hpcfl.data.dataset import Dataset, Labels
 from hpcfl.errors import DataError
 
 
@@ -22,10 +20,10 @@ class Source(ABC):
     def read(self, root: Path | None, **params: Any) -> Dataset:
         """The dataset, or DataError."""
 
-    def labels(self, root: Path | None, **params: Any) -> tuple[np.ndarray, int]:
-        """(N,) int64 training labels and the number of classes, more cheaply than `read` where the files allow it."""
+    def labels(self, root: Path | None, **params: Any) -> Labels:
+        """What a partition needs, more cheaply than `read` where the files allow it."""
         dataset = self.read(root, **params)
-        return dataset.y_train, dataset.classes
+        return Labels(dataset.y_train, dataset.classes, dataset.holders)
 
     def fetch(self, root: Path | None, **params: Any) -> bool:
         """Download what is not under the root yet. Whether something was; a source without a server has nothing."""

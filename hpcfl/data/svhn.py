@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hpcfl.data.dataset import Dataset
+from hpcfl.data.dataset import Dataset, Labels
 from hpcfl.data.source import Published
 from hpcfl.errors import DataError
 
@@ -33,8 +33,8 @@ class Svhn(Published):
         y_train, y_test = _labels(train), _labels(test)
         return Dataset(_images(train), y_train, _images(test), y_test, len(CLASSES), CLASSES, self.mean, self.std)
 
-    def labels(self, root: Path | None) -> tuple[np.ndarray, int]:
-        return _labels(self.paths(root)[0]), len(CLASSES)
+    def labels(self, root: Path | None) -> Labels:
+        return Labels(_labels(self.paths(root)[0]), len(CLASSES))
 
 
 def _images(path: Path) -> np.ndarray:

@@ -52,7 +52,7 @@ def test_synthetic_classes_take_turns():
     dataset = load("synthetic", params={"samples": 7, "test_samples": 4, "shape": [2], "classes": 3})
     assert dataset.y_train.tolist() == [0, 1, 2, 0, 1, 2, 0]
     assert dataset.y_test.tolist() == [0, 1, 2, 0]
-    labels, classes = load_labels("synthetic", params={"samples": 7, "classes": 3})
+    labels, classes, _ = load_labels("synthetic", params={"samples": 7, "classes": 3})
     assert (labels.tolist(), classes) == ([0, 1, 2, 0, 1, 2, 0], 3)
 
 

@@ -38,7 +38,7 @@ def test_labels_need_no_images(tmp_path, write_mnist):
     _, y_train, _, _ = write_mnist(tmp_path / "MNIST/raw")
     for file in (tmp_path / "MNIST/raw").glob("*images*"):
         file.write_bytes(b"")
-    labels, classes = load_labels("mnist", root=tmp_path)
+    labels, classes, _ = load_labels("mnist", root=tmp_path)
     assert np.array_equal(labels, y_train)
     assert classes == 10
 

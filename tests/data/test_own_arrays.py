@@ -62,7 +62,7 @@ def test_labels(tmp_path):
 
 
 def test_labels_alone_leave_the_samples_on_disk(tmp_path):
-    labels, classes = load_labels("npz", **write(tmp_path, **Y))
+    labels, classes, _ = load_labels("npz", **write(tmp_path, **Y))
     assert (labels.tolist(), classes) == ([0, 1, 2, 1], 3)
 
 
@@ -187,3 +187,15 @@ def test_a_function_returns_arrays_or_a_dataset(module):
 def test_mistakes_in_a_dotted_path(module, name, params, error, message):
     with pytest.raises(error, match=message):
         load(name, params=params)
+
+
+def test_holders_say_whom_the_samples_come_from(tmp_path):
+    where = write(tmp_path, **samples(images_of(4, 6, 5)), holders=np.array([1, 0, 1, 2], np.uint8))
+    assert load("npz", **where).holders.tolist() == [1, 0, 1, 2]
+    assert load_labels("npz", **where).holders.tolist() == [1, 0, 1, 2]
+
+
+@pytest.mark.parametrize("holders", [[0, 2, 0, 2], [-1, 0, 0, 0], [0, 0], [0.5] * 4])
+def test_holders_with_gaps_or_of_another_kind_are_refused(tmp_path, holders):
+    with pytest.raises(DataError, match="holders"):
+        load("npz", **write(tmp_path, **samples(images_of(4, 6, 5)), holders=np.array(holders)))

@@ -33,6 +33,6 @@ def test_known_facts(name):
     mean, std = moments(dataset.x_train)
     assert dataset.mean == pytest.approx(mean, abs=2e-4)
     assert dataset.std == pytest.approx(std, abs=2e-4)
-    labels, classes = load_labels(name, root=root)
+    labels, classes, _ = load_labels(name, root=root)
     assert np.array_equal(labels, dataset.y_train)
     assert classes == dataset.classes == len(np.unique(labels))
