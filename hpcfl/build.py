@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import inspect
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -18,20 +20,33 @@ from hpcfl.components import check_signature, construct, locate, make
 from hpcfl.core import World, first_line
 from hpcfl.data import Dataset, class_counts, find_root, load
 from hpcfl.errors import JobError, LaunchError
-from hpcfl.federation import build_schedule, build_world, deal_samples, reach_modules
+from hpcfl.federation import build_schedule, build_world, component, deal_samples, hold_out, reach_modules
 from hpcfl.flat import Layout
 from hpcfl.jobfile import JobFile
 from hpcfl.launch import Placement
 from hpcfl.models import MODELS
 from hpcfl.rng import seed64
 from hpcfl.schema import Component, JobSpec
-from hpcfl.strategies import STRATEGIES
+from hpcfl.strategies import STRATEGIES, FedAvg
 from hpcfl.training import Recipe, Samples, Trainer
 from hpcfl.transforms import TRANSFORMS
 
 __all__ = ["Parts", "assemble", "choose_device"]
 
-HOOKS = ("uploads", "pooled", "init", "send", "combine", "local", "loss", "correct", "predict", "private", "travels")
+HOOKS = (
+    "uploads",
+    "pooled",
+    "init",
+    "send",
+    "combine",
+    "local",
+    "loss",
+    "correct",
+    "personal",
+    "predict",
+    "private",
+    "travels",
+)
 UPLOADS = ("examples", "clients", "each")
 LOSSES = {"cross_entropy": nn.CrossEntropyLoss}
 OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
@@ -82,23 +97,30 @@ def assemble(job: JobFile, device: torch.device, *, trains: bool, serves: bool) 
     strategy = build_strategy(spec)
     schedule = build_schedule(spec)
     dataset = load(spec.data.name, root=find_root(spec.data.root, os.environ), params=spec.data.params)
-    parts = deal_samples(spec, dataset.y_train, strategy.pooled)
+    parts, held_out = hold_out(spec, dataset.y_train, deal_samples(spec, dataset.y_train, strategy.pooled))
     module = build_model(spec, dataset)
     layout = Layout.of(module)
     world = build_world(
         spec, schedule, class_counts(dataset.y_train, parts, dataset.classes), 4 * layout.size,
         travels=functools.partial(strategy.travels, layout), layout=layout, initial=layout.pack(module).to(device),
+        held_out=np.array([len(part) for part in held_out]) if spec.client.test_size else None,
     )  # fmt: skip
     sampled = dataset.mean, dataset.std, device, device.type == "cpu" and likes_channels_last(module, dataset.shape)
     train = Samples(dataset.x_train, dataset.y_train, *sampled) if trains else None
     test = Samples(dataset.x_test, dataset.y_test, *sampled) if serves else None
-    trainer = Trainer(world, strategy, module, build_recipe(spec), train, parts, device)
+    own = (held_out, spec.server.test_batch_size) if spec.client.test_size else ()
+    trainer = Trainer(world, strategy, module, build_recipe(spec), train, parts, device, *own)
     return Parts(world, strategy, schedule, trainer, test, dataset.labels, len(dataset.y_train))
 
 
 def build_strategy(spec: JobSpec) -> Any:
     """The algorithm, from its own fields; what it uploads is checked here, where the mistake is one message."""
-    strategy = make("strategy", spec.strategy, STRATEGIES)
+    target, params = combined(spec.strategy.name), dict(spec.strategy.params)
+    for field in getattr(target, "optimizers", ()):
+        if field in params:
+            key = f"strategy.{field}"
+            params[field] = optimizer_of(key, component(key, params[field]))
+    strategy = construct("strategy", target, params)
     if missing := [name for name in HOOKS if not hasattr(strategy, name)]:
         raise JobError(f"strategy = {spec.strategy.name!r}: lacks {', '.join(missing)}; derive it from hpcfl's FedAvg")
     for name, how in strategy.uploads.items():
@@ -107,6 +129,29 @@ def build_strategy(spec: JobSpec) -> Any:
                 f"strategy = {spec.strategy.name!r}: uploads[{name!r}] = {how!r}; valid: {', '.join(UPLOADS)}"
             )
     return strategy
+
+
+def combined(name: str) -> Any:
+    """The class of an algorithm, or of several with a + between them, if no two change the same hook."""
+    classes = [locate("strategy", part.strip(), STRATEGIES) for part in name.split("+")]
+    if len(classes) == 1:
+        return classes[0]
+    changed: dict[str, str] = {}
+    for target in classes:
+        if not (isinstance(target, type) and issubclass(target, FedAvg)):
+            raise JobError(f"strategy = {name!r}: only algorithms derived from hpcfl's FedAvg can be combined")
+        fields = [field.name for field in dataclasses.fields(target)]
+        own = (*HOOKS, "__post_init__")
+        hooks = [hook for hook in own if getattr(target, hook, None) != getattr(FedAvg, hook, None)]
+        for change in (*hooks, *fields):
+            if change in changed:
+                what = "have a key" if change in fields else "change"
+                raise JobError(
+                    f"strategy = {name!r}: {changed[change]} and {target.__name__} both {what} {change!r}; only "
+                    "algorithms that change different things can be combined"
+                )
+            changed[change] = target.__name__
+    return dataclasses.dataclass(frozen=True)(type("+".join(target.__name__ for target in classes), tuple(classes), {}))
 
 
 def build_model(spec: JobSpec, dataset: Dataset) -> nn.Module:
@@ -149,15 +194,9 @@ def likes_channels_last(module: nn.Module, shape: tuple[int, ...]) -> bool:
 def build_recipe(spec: JobSpec) -> Recipe:
     """Loss, optimizer, learning rates and augmentation."""
     client = spec.client
-    optimizer_class = locate("client.optimizer", client.optimizer.name, OPTIMIZERS)
     if "lr" in client.optimizer.params:
         raise JobError(f"client.optimizer.lr = {client.optimizer.params['lr']!r}: the learning rate is client.lr")
-    params = {"lr": client.lr, **client.optimizer.params}
-    check_signature("client.optimizer", optimizer_class, params, given=1)
-
-    def optimizer(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-        return construct("client.optimizer", optimizer_class, params, parameters)
-
+    optimizer = optimizer_of("client.optimizer", client.optimizer, lr=client.lr)
     transform = spec.data.transform
     return Recipe(
         optimizer=optimizer,
@@ -165,6 +204,13 @@ def build_recipe(spec: JobSpec) -> Recipe:
         rates=learning_rates(spec, optimizer),
         transform=make("data.transform", transform, TRANSFORMS) if transform else None,
     )
+
+
+def optimizer_of(key: str, given: Component, **also: float) -> Callable[[list[nn.Parameter]], torch.optim.Optimizer]:
+    """parameters -> an optimizer of torch, with the component's params and `also`."""
+    target, params = locate(key, given.name, OPTIMIZERS), {**also, **given.params}
+    check_signature(key, target, params, given=1)
+    return lambda parameters: construct(key, target, params, parameters)
 
 
 def build_loss(loss: Component) -> Callable[[Tensor, Tensor], Tensor]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from hpcfl.core import Cohort, Job, Send, Step, Update, World, shares
 from hpcfl.messages import Order, decode, decode_reason, encode, encode_reason
-from hpcfl.share import Share, Sums
+from hpcfl.share import Share, Sums, examine
 from hpcfl.training import Trainer
 from hpcfl.transport.group import Transport
 
@@ -68,6 +68,18 @@ class Collective:
         failed = tuple(update for update in updates if update.failure is not None)
         return Cohort(arrived, failed, means, each, step=step.index, group=step.group)
 
+    def examine(self, jobs: Sequence[Job], send: Send, after: dict[int, int]) -> dict[int, tuple[float, float]]:
+        """client -> (loss, accuracy) of its own model on its held-out share, after so many of its jobs.
+
+        The jobs say who is asked, and from which server step's model. Not while jobs are under way.
+        """
+        order = Order.of(jobs, send, after)
+        for header in encode(order):
+            self._transport.broadcast(header)
+        self._broadcast(order)
+        self.bytes_down += self._several * sum(map(_bytes, order.tensors()))
+        return self._examine(order)
+
     def close(self) -> None:
         """No more jobs: the other ranks leave `serve`."""
         self._transport.broadcast(torch.tensor([STOP, 0, 0, 0]))
@@ -88,7 +100,7 @@ class Collective:
         self._transport.broadcast(body)
         order = decode(counts, body, self._world, self._trainer.device)
         self._broadcast(order)
-        self._work(order)
+        (self._examine if order.after else self._work)(order)
         return True
 
     # on every rank
@@ -119,6 +131,15 @@ class Collective:
             each,
             {client: decode_reason(row) for client, row in zip(_clients(reports, 1), reasons)},
         )
+
+    def _examine(self, order: Order) -> dict[int, tuple[float, float]]:
+        """Examine this rank's share; on rank 0 everybody's answers."""
+        hands = self._hands(order)
+        rows = examine(order, hands[self._transport.rank], self._trainer)
+        table = torch.full((max(map(len, hands)), 3), -1.0, dtype=torch.float64)
+        table[: len(rows)] = torch.tensor(rows, dtype=torch.float64).view(-1, 3)
+        answers = [row for report in self._transport.gather(table) for row in report.tolist() if row[0] >= 0]
+        return {int(client): (loss, accuracy) for client, loss, accuracy in answers}
 
     def _hands(self, order: Order) -> list[list[Job]]:
         """Every rank's jobs, by rank; computed alike everywhere. A client with private state stays with one rank."""

@@ -48,6 +48,8 @@ class World:
     """The model vector's layout; None where only the schedule is wanted."""
     initial: Tensor | None = None
     """(P,) float32: the model every run of this seed starts from."""
+    held_out: np.ndarray | None = None
+    """(clients,) int64: samples that each client keeps back to evaluate its own model; None where none does."""
 
     @property
     def clients(self) -> int:

@@ -33,12 +33,14 @@ def run(
     pool: Pool,
     record: Callable[[Step, Cohort, State, float], None],
     min_clients: int = 1,
+    examine: Callable[[Step, Cohort, State], None] = lambda *seen: None,
 ) -> State:
     """Make every step and return the final state. Rank 0 only; the others serve the pool.
 
     `record` sees each step with the seconds its aggregation took. It evaluates there too, after the next jobs were
-    submitted: with several ranks that costs the run nothing. A step with fewer than `min_clients` updates ends the run
-    with a TrainingError, and so do as many failures in a row as there are clients.
+    submitted: with several ranks that costs the run nothing. `examine` sees it before that, while the ranks can be
+    asked how their clients do. A step with fewer than `min_clients` updates ends the run with a TrainingError, and so
+    do as many failures in a row as there are clients.
     """
     state, failed_in_a_row = strategy.init(world), 0
     for step in steps:
@@ -50,6 +52,7 @@ def run(
             state = strategy.combine(state, updates)
         aggregating = perf_counter() - begin
         if goes_on:
+            examine(step, updates, state)
             jobs = tuple(job for job in step.start if not job.dropped)
             pool.submit(jobs, lambda client, state=state: strategy.send(state, client))
         if step.done or step.lost:

@@ -6,41 +6,27 @@ the main thread combines, evaluates and writes. With one rank the main thread do
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from heapq import heappop, heappush
 from threading import Condition, Thread
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from hpcfl.core import Cohort, Job, Send, Step, Update, World
+from hpcfl.answers import Answer, hear_answer, send_answer
+from hpcfl.core import Cohort, Job, Send, Step, Update, World, shares
 from hpcfl.errors import JobError
-from hpcfl.messages import Order, decode, decode_reason, encode, encode_reason
-from hpcfl.share import Share, Sums
+from hpcfl.messages import Order, decode, encode
+from hpcfl.share import Share, Sums, examine
 from hpcfl.training import Trainer
 from hpcfl.transport.group import Transport
 
 __all__ = ["Farm"]
 
 STOP = -1
-SHAPE = 8
-"""Words of an upload's shape in an answer: the number of dimensions, then their sizes."""
-
-
-class Answer(NamedTuple):
-    """What came back for a job."""
-
-    row: list[float]
-    """[steps, loss, seconds]."""
-    uploads: dict[str, Tensor]
-    reason: str | None
-    """Why there are no uploads, or None."""
-    rank: int
-    seconds: float
-    """From sending the job to having it all."""
-    sent_bytes: int
 
 
 class Farm:
@@ -66,6 +52,7 @@ class Farm:
         self._queues = {rank: [] if private else shared for rank in self._workers}
         self._answers: dict[tuple[int, int, int], Answer] = {}
         self._arrived: list[Job] = []
+        self._examined: list[list[float]] = []
         self._given_up: set[tuple[int, int, int]] = set()
         self._failure: Exception | None = None
         self._closing = False
@@ -85,9 +72,8 @@ class Farm:
         """Queue jobs; each is sent when a rank is free for it."""
         with self._changed:
             for job in jobs:
-                sent = send(job.client)
                 due = job.start if self._wall_clock else job.finish
-                heappush(self._queues[self._home(job)], (due, *job.key, job, sent))
+                self._queue(due, Order.of([job], send))
             self._changed.notify_all()
 
     def collect(self, step: Step) -> Cohort:
@@ -110,6 +96,30 @@ class Farm:
             step=step.index,
             group=step.group,
         )
+
+    def examine(self, jobs: Sequence[Job], send: Send, after: dict[int, int]) -> dict[int, tuple[float, float]]:
+        """client -> (loss, accuracy) of its own model on its held-out share, after so many of its jobs.
+
+        The jobs say who is asked, and from which server step's model. It goes before all that waits to be trained.
+        """
+        hands = [list(jobs)]
+        if self._trainer.strategy.private:
+            hands = [[job for job in jobs if self._home(job) == rank] for rank in self._workers]
+        elif self._transport.size > 1:
+            hands = shares(jobs, len(self._workers))
+        orders = [Order.of(hand, send, after) for hand in hands if hand]
+        if self._transport.size == 1:
+            rows = examine(orders[0], jobs, self._trainer)
+        else:
+            with self._changed:
+                for order in orders:
+                    self._queue(-math.inf, order)
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: len(self._examined) == len(jobs) or self._failure)
+                self._raise_failure()
+                rows, self._examined = self._examined, []
+            self.bytes_down += sum(_bytes(order) for order in orders)
+        return {int(client): (loss, accuracy) for client, loss, accuracy in rows}
 
     def arrival(self, timeout_s: float) -> Job | None:
         """The job whose update came first among those not told yet; None if none comes in time (0: if none is here)."""
@@ -152,7 +162,11 @@ class Farm:
                 order = decode(counts, body, self._world, self._trainer.device)
                 for tensor in order.tensors():
                     channel.recv(tensor)
-                self._answer(channel, *self._train(order))
+                if order.after:
+                    rows = examine(order, order.jobs, self._trainer)
+                    channel.send(torch.tensor(rows, dtype=torch.float64))
+                else:
+                    send_answer(channel, self._names, *self._train(order))
 
     def _train(self, order: Order) -> tuple[list[float], dict[str, Tensor], str | None]:
         """Train the one job of an order: [steps, loss, seconds], its uploads, why it failed."""
@@ -163,65 +177,47 @@ class Farm:
             return row, {}, share.reasons[0]
         return row, {name: kept[0] for name, kept in share.kept.items()}, None
 
-    def _answer(self, channel: Any, row: list[float], uploads: dict[str, Tensor], reason: str | None) -> None:
-        """One header with the shapes of all uploads, then these, or the reason why there are none."""
-        shapes = [[value.dim(), *value.shape, *[0] * SHAPE][:SHAPE] for _, value in sorted(uploads.items())]
-        header = [float(reason is not None), *row, *(word for shape in shapes for word in shape)]
-        padding = [0.0] * (4 + SHAPE * len(self._names) - len(header))
-        channel.send(torch.tensor([*header, *padding], dtype=torch.float64))
-        if reason is not None:
-            channel.send(encode_reason(reason))
-        for _, value in sorted(uploads.items()):
-            channel.send(value)
-
     # the threads of rank 0
     def _tend(self, rank: int) -> None:
         """Keep one rank busy until the pool closes."""
         channel = self._channels[rank]
         try:
             while True:
-                task = self._take(rank)
-                if self._closing and task is None:
+                order = self._take(rank)
+                if self._closing and order is None:
                     channel.send(torch.tensor([STOP, 0, 0, 0]))
                     return
-                if task is None:  # a sign of life: a rank that waits for work has a limit too
+                if order is None:  # a sign of life: a rank that waits for work has a limit too
                     channel.send(torch.zeros(4, dtype=torch.int64))
                     continue
-                job, sent = task
                 begin = perf_counter()
-                order = Order.of([job], lambda client, sent=sent: sent)
                 for tensor in (*encode(order), *order.tensors()):
                     channel.send(tensor)
-                heard = self._hear(channel)
-                self._arrive(job, Answer(*heard, rank, perf_counter() - begin, _bytes(sent)))
+                if order.after:
+                    self._hear_examined(channel, len(order.jobs))
+                else:
+                    heard = hear_answer(channel, self._names)
+                    self._arrive(order.jobs[0], Answer(*heard, rank, perf_counter() - begin, _bytes(order)))
         except Exception as failure:  # whatever it is, the main thread waits for this one and must know
             with self._changed:
                 self._failure = self._failure or failure
                 self._changed.notify_all()
 
-    def _take(self, rank: int) -> tuple[Job, dict[str, Tensor]] | None:
-        """The job that is due first among those the rank may do; None if there is none for a while, or at the end."""
+    def _take(self, rank: int) -> Order | None:
+        """What is due first among what the rank may do; None if there is nothing for a while, or at the end."""
         queue = self._queues[rank]
         with self._changed:
             self._changed.wait_for(lambda: queue or self._closing or self._failure, self._timeout_s / 4)
             if self._closing or self._failure or not queue:
                 return None
-            *_, job, sent = heappop(queue)
-            return job, sent
+            return heappop(queue)[-1]
 
-    def _hear(self, channel: Any) -> tuple[list[float], dict[str, Tensor], str | None]:
-        header = torch.zeros(4 + SHAPE * len(self._names), dtype=torch.float64)
-        channel.recv(header)
-        failed, *row = header[:4].tolist()
-        if failed:
-            text = encode_reason("")
-            channel.recv(text)
-            return row, {}, decode_reason(text)
-        uploads = {}
-        for name, shape in zip(self._names, header[4:].view(-1, SHAPE).long().tolist()):
-            uploads[name] = torch.empty(shape[1 : 1 + shape[0]])
-            channel.recv(uploads[name])
-        return row, uploads, None
+    def _hear_examined(self, channel: Any, clients: int) -> None:
+        rows = torch.zeros(clients, 3, dtype=torch.float64)
+        channel.recv(rows)
+        with self._changed:
+            self._examined += rows.tolist()
+            self._changed.notify_all()
 
     def _arrive(self, job: Job, answer: Answer) -> None:
         with self._changed:
@@ -240,6 +236,11 @@ class Farm:
                     self._given_up.add(job.key)
 
     # in the main thread
+    def _queue(self, due: float, order: Order) -> None:
+        """Put it in the queue of its rank, if it has one."""
+        first = order.jobs[0]
+        heappush(self._queues[self._home(first)], (due, *first.key, order))
+
     def _home(self, job: Job) -> int:
         """The rank in whose queue the job goes: a client with private state stays where that is."""
         return self._workers[job.client % len(self._workers)]
@@ -257,10 +258,10 @@ class Farm:
 
     def _do_next(self) -> None:
         """With one rank: do the job that is due first, here and now."""
-        *_, job, sent = heappop(self._queues[0])
-        row, uploads, reason = self._train(Order.of([job], lambda client: sent))
+        order = heappop(self._queues[0])[-1]
+        row, uploads, reason = self._train(order)
         uploads = {name: value.clone() for name, value in uploads.items()}
-        self._arrive(job, Answer(row, uploads, reason, 0, row[2], _bytes(sent)))
+        self._arrive(order.jobs[0], Answer(row, uploads, reason, 0, row[2], _bytes(order)))
 
     def _combined(
         self, step: Step, arrived: list[tuple[Update, dict[str, Tensor]]]
@@ -298,12 +299,13 @@ class Farm:
         self.seconds["communicating"] = (sum(answer.seconds for answer in answers) - training) / len(self._workers)
         several = self._transport.size > 1
         self.bytes_down = several * sum(answer.sent_bytes for answer in answers)
-        self.bytes_up = several * sum(_bytes(answer.uploads) for answer in answers)
+        up = [value for answer in answers for value in answer.uploads.values()]
+        self.bytes_up = several * sum(value.numel() * value.element_size() for value in up)
 
     def _raise_failure(self) -> None:
         if self._failure:
             raise self._failure
 
 
-def _bytes(tensors: dict[str, Tensor]) -> int:
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+def _bytes(order: Order) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in order.tensors())

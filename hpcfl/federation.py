@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from hpcfl.components import construct, locate, make
 from hpcfl.core import World, first_line, whole_model
-from hpcfl.data import class_counts, deal, find_root, load_labels
+from hpcfl.data import class_counts, deal, find_root, load_labels, stratified
 from hpcfl.devices import SPEEDS, STALE, Devices, stale_delays
 from hpcfl.errors import HpcflError, JobError
 from hpcfl.jobfile import JobFile
@@ -20,7 +20,7 @@ from hpcfl.rng import stream
 from hpcfl.schedule import SCHEDULES
 from hpcfl.schema import ClientDevice, Component, JobSpec
 
-__all__ = ["build_devices", "build_schedule", "build_world", "deal_samples", "foresee", "reach_modules"]
+__all__ = ["build_devices", "build_schedule", "build_world", "deal_samples", "foresee", "hold_out", "reach_modules"]
 
 POOLED = ("centralized",)
 """Strategies that train one client on everybody's data: told here by name, as their modules import PyTorch."""
@@ -35,8 +35,13 @@ def foresee(job: JobFile, model_bytes: float = 0.0) -> tuple[Any, World]:
     reach_modules(job)
     schedule = build_schedule(spec)
     labels = load_labels(spec.data.name, root=find_root(spec.data.root, os.environ), params=spec.data.params)
-    parts = deal_samples(spec, labels.y, pooled=spec.strategy.name in POOLED)
+    parts, _ = hold_out(spec, labels.y, deal_samples(spec, labels.y, pooled=is_pooled(spec)))
     return schedule, build_world(spec, schedule, class_counts(labels.y, parts, labels.classes), model_bytes)
+
+
+def is_pooled(spec: JobSpec) -> bool:
+    """Whether the strategy trains one client on everybody's data."""
+    return bool(set(POOLED) & {name.strip() for name in spec.strategy.name.split("+")})
 
 
 def reach_modules(job: JobFile) -> None:
@@ -79,6 +84,23 @@ def deal_samples(spec: JobSpec, labels: np.ndarray, pooled: bool) -> list[np.nda
     if spec.server.min_clients > len(parts):
         raise JobError(f"server.min_clients = {spec.server.min_clients}: more than the {len(parts)} clients there are")
     return parts
+
+
+def hold_out(spec: JobSpec, labels: np.ndarray, parts: list[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Each client's samples for training, and those that it keeps back for its own evaluation (`client.test_size`).
+
+    Every class keeps its proportion. A client with one sample trains on it and keeps none back.
+    """
+    pairs = [_split(labels, part, spec.client.test_size, spec.seed, client) for client, part in enumerate(parts)]
+    return [train for train, _ in pairs], [test for _, test in pairs]
+
+
+def _split(labels: np.ndarray, part: np.ndarray, share: float, seed: int, client: int) -> tuple[np.ndarray, np.ndarray]:
+    count = min(max(round(share * len(part)), 1), len(part) - 1) if share else 0
+    test = np.zeros(len(part), bool)
+    if count:
+        test[stratified(labels[part], count, stream(seed, "held out", client))] = True
+    return part[~test], part[test]
 
 
 def build_world(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Entry", "Layout"]
+__all__ = ["Entry", "Layout", "largest"]
+
+NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+"""Normalisation layers: batch and instance norm of all dimensions, layer, group and RMS norm."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,8 @@ class Entry:
     offset: int
     kind: str
     """parameter (trained), buffer (averaged, not trained), or constant (neither: not in the vector)."""
+    norm: bool = False
+    """Whether it belongs to a normalisation layer."""
 
     @property
     def size(self) -> int:
@@ -57,8 +63,10 @@ class Layout:
                 places[name] = seen[id(tensor)]
             if kind == "parameter":
                 trainable = offset
+        norms = {name for name, part in module.named_modules() if isinstance(part, NORMS)}
         entries = [
-            Entry(name, tuple(tensor.shape), *places.get(name, (-1, "constant"))) for name, tensor in state.items()
+            Entry(name, tuple(tensor.shape), *places.get(name, (-1, "constant")), name.rpartition(".")[0] in norms)
+            for name, tensor in state.items()
         ]
         return cls(tuple(entries), offset, trainable)
 
@@ -87,3 +95,13 @@ class Layout:
             for entry in self.entries:
                 if entry.kind == "parameter":
                     state[entry.name].grad = grad[entry.offset : entry.offset + entry.size].view(entry.shape)
+
+
+def largest(tensor: Tensor, enough: float = 0.0) -> float:
+    """The largest magnitude in a tensor, NaN or infinity where it holds one; any bound of it that is below `enough`."""
+    flat = tensor.detach().reshape(-1).float()
+    norm = torch.linalg.vector_norm(flat).item()  # half the time of the exact answer, and nearly always enough
+    if norm < enough:
+        return norm
+    low, high = flat.aminmax()
+    return math.nan if math.isnan(high.item()) else max(-low.item(), high.item())

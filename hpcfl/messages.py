@@ -20,7 +20,9 @@ DTYPES = (torch.float32, torch.float64, torch.int64, torch.uint8)
 NAME = 32
 """Bytes of a tensor's name, padded."""
 DIMENSIONS = 4
-JOB_WORDS = 5
+JOB_WORDS = 6
+TRAIN = -1
+"""In place of the number of jobs after which a client is examined: it is to train."""
 TENSOR_WORDS = 2 + DIMENSIONS
 CONTENT_WORDS = 2 + NAME // 8
 REASON = 512
@@ -35,9 +37,11 @@ class Order:
     parcels: tuple[dict[str, Tensor], ...]
     parcel_of: dict[int, int]
     """client -> the number of its parcel."""
+    after: dict[int, int] | None = None
+    """client -> after how many of its jobs its own model is examined; None for an order to train."""
 
     @classmethod
-    def of(cls, jobs: Sequence[Job], send: Send) -> Order:
+    def of(cls, jobs: Sequence[Job], send: Send, after: dict[int, int] | None = None) -> Order:
         """The order for `jobs`; parcels that hold the very same tensors become one."""
         known: dict[tuple[tuple[str, int], ...], int] = {}
         parcels: list[dict[str, Tensor]] = []
@@ -49,7 +53,7 @@ class Order:
                 known[key] = len(parcels)
                 parcels.append(parcel)
             numbers[job.client] = known[key]
-        return cls(tuple(jobs), tuple(parcels), numbers)
+        return cls(tuple(jobs), tuple(parcels), numbers, after)
 
     def sent(self, job: Job) -> dict[str, Tensor]:
         """The parcel of one of the jobs."""
@@ -67,7 +71,8 @@ def encode(order: Order) -> tuple[Tensor, Tensor]:
     rows: list[int] = []
     for job in order.jobs:
         start = int(np.float64(job.start).view(np.int64))
-        rows += [job.client, job.version, job.visit, start, order.parcel_of[job.client]]
+        after = order.after[job.client] if order.after else TRAIN
+        rows += [job.client, job.version, job.visit, start, order.parcel_of[job.client], after]
     for tensor in tensors:
         if tensor.dim() > DIMENSIONS or tensor.dtype not in DTYPES:
             raise ValueError(f"a tensor of {tensor.dtype} {tuple(tensor.shape)} cannot be sent: it must have at most "
@@ -97,10 +102,13 @@ def decode(counts: Tensor, body: Tensor, world: World, device: torch.device) -> 
     take = iter(rows)
     jobs: list[Job] = []
     parcel_of: dict[int, int] = {}
+    after: dict[int, int] = {}
     for _ in range(jobs_count):
-        client, version, visit, start, parcel = (next(take) for _ in range(JOB_WORDS))
+        client, version, visit, start, parcel, jobs_before = (next(take) for _ in range(JOB_WORDS))
         jobs.append(world.job(client, version, float(np.int64(start).view(np.float64)), visit))
         parcel_of[client] = parcel
+        if jobs_before != TRAIN:
+            after[client] = jobs_before
     tensors = []
     for _ in range(tensors_count):
         dtype, dimensions, *shape = (next(take) for _ in range(TENSOR_WORDS))
@@ -109,7 +117,7 @@ def decode(counts: Tensor, body: Tensor, world: World, device: torch.device) -> 
     for _ in range(contents_count):
         number, tensor_number, *name = (next(take) for _ in range(CONTENT_WORDS))
         parcels[number][_name(name)] = tensors[tensor_number]
-    return Order(tuple(jobs), tuple(parcels), parcel_of)
+    return Order(tuple(jobs), tuple(parcels), parcel_of, after or None)
 
 
 def encode_reason(reason: str) -> Tensor:

@@ -26,7 +26,7 @@ class Reporter:
         self._console = Console(file=stream or sys.stdout, highlight=False)
         self._total, self._done, self._clients = total, 0, 0
         self._begin = self._said = perf_counter()
-        self._accuracy, self._loss = math.nan, math.nan
+        self._accuracy, self._loss, self._own = math.nan, math.nan, math.nan
         self._bar: Any = None
         if live and self._console.is_terminal:
             self._bar = Progress(
@@ -44,16 +44,20 @@ class Reporter:
         if self._bar:
             self._bar.stop()
 
-    def step(self, index: int, clients: int, loss: float, accuracy: float) -> None:
-        """Round `index` is over; `loss` and `accuracy` are NaN where it was not evaluated: the last ones stay."""
+    def step(self, index: int, clients: int, loss: float, accuracy: float, own: float = math.nan) -> None:
+        """Round `index` is over; `loss` and `accuracy` are NaN where it was not evaluated: the last ones stay.
+
+        `own`: accuracy of the clients' own models, where they have any.
+        """
         now = perf_counter()
         self._done, self._clients = self._done + 1, self._clients + clients
         if not math.isnan(accuracy):
-            self._accuracy, self._loss = accuracy, loss
+            self._accuracy, self._loss, self._own = accuracy, loss, own
         elapsed = max(now - self._begin, 1e-9)
         left = (self._total - index) * elapsed / self._done
+        clients_own = "" if math.isnan(self._own) else f"clients' own {self._own:.4f}  "
         said = (
-            f"accuracy {self._accuracy:.4f}  loss {self._loss:.4f}  "
+            f"accuracy {self._accuracy:.4f}  {clients_own}loss {self._loss:.4f}  "
             f"{self._clients / elapsed:.3g} clients/s  ETA {clock(left)}"
         )
         if self._bar:

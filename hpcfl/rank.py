@@ -69,6 +69,7 @@ def serve(
         "examples": world.counts.sum(axis=1),
         "classes": world.counts,
         "delay": world.devices.delay_s,
+        **({} if world.held_out is None else {"held_out": world.held_out}),
         "architecture": np.array([spec.model.name] * world.clients, dtype=object),
     }
     # Open MPI gives rank 0 a terminal of its own, whatever its output really goes to
@@ -77,14 +78,14 @@ def serve(
         writer.start(job.text, spec.resolved(), environment, clients, parts.labels)
         record = Recorder(
             world, pool, writer, progress, parts.evaluate(spec.server.test_batch_size), parts.trainer.constants(),
-            evaluate_every=spec.server.evaluate_every, keep_every=spec.checkpoint.every,
+            send=parts.strategy.send, evaluate_every=spec.server.evaluate_every, keep_every=spec.checkpoint.every,
             outlook=outlook,
         )  # fmt: skip
         steps = (
             parts.schedule(world, WallClock(pool, world)) if spec.clock == "wall" else foretell(parts.schedule, world)
         )
         least = 0 if overlaps(parts.schedule) else spec.server.min_clients
-        engine.run(world, parts.strategy, steps, pool, record, least)
+        engine.run(world, parts.strategy, steps, pool, record, least, record.examine)
         pool.close()
         writer.finish()
         progress.line(f"results: {outlook.file}")

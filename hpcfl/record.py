@@ -28,6 +28,7 @@ class Recorder:
         evaluate: Callable[[Tensor], tuple[float, float]],
         constants: dict[str, np.ndarray],
         *,
+        send: Callable[[dict[str, Tensor], int], dict[str, Tensor]],
         evaluate_every: int,
         keep_every: int,
         outlook: Any,
@@ -39,16 +40,40 @@ class Recorder:
             (entry.name, entry.shape, entry.kind, constants[entry.name] if entry.kind == "constant" else entry.offset)
             for entry in world.layout.entries
         ]
+        self._send = send
+        self._jobs = [0] * world.clients
+        self._own = np.full((2, world.clients), math.nan)
+        self._examining = 0.0
         self._begin = perf_counter()
+
+    def examine(self, step: Step, updates: Cohort, state: dict[str, Tensor]) -> None:
+        """If this step is evaluated, ask the clients how their own models do; before the next jobs start."""
+        for job in step.done:
+            self._jobs[job.client] += 1
+        self._own[:], self._examining = math.nan, 0.0
+        if self._world.held_out is None or not self._due(step, updates):
+            return
+        begin = perf_counter()
+        asked = [client for client, count in enumerate(self._world.held_out) if count]
+        jobs = [self._world.job(client, step.index, step.time) for client in asked]
+        after = {client: self._jobs[client] for client in asked}
+        for client, found in self._pool.examine(jobs, lambda client: self._send(state, client), after).items():
+            self._own[:, client] = found
+        self._examining = perf_counter() - begin
+        self._writer.clients(step.index, *self._own)
+
+    def _due(self, step: Step, updates: Cohort) -> bool:
+        last = step.index == self._world.rounds
+        return bool(updates.updates) and (last or step.index % self._evaluate_every == 0)
 
     def __call__(self, step: Step, updates: Cohort, state: dict[str, Tensor], aggregating: float) -> None:
         last = step.index == self._world.rounds
         wall = perf_counter() - self._begin
         begin = perf_counter()
         loss, accuracy = math.nan, math.nan
-        if updates.updates and (last or step.index % self._evaluate_every == 0):
+        if self._due(step, updates):
             loss, accuracy = self._evaluate(state["w"])
-        evaluating = perf_counter() - begin
+        evaluating = perf_counter() - begin + self._examining
         seconds = self._pool.seconds
         examples = sum(update.job.examples for update in updates)
         row = {
@@ -57,6 +82,7 @@ class Recorder:
             "wall": wall,
             "loss": loss,
             "accuracy": accuracy,
+            **self._summary(),
             "train_loss": sum(update.loss * update.job.examples for update in updates) / max(1, examples),
             "examples": examples,
             "clients": len(updates),
@@ -76,7 +102,20 @@ class Recorder:
         if updates.updates and (last or (self._keep_every and step.index % self._keep_every == 0)):
             self._writer.model(step.index, state["w"].cpu().numpy(), self._layout)
         self._outlook.place = f"after round {step.index} of {self._world.rounds}"
-        self._progress.step(step.index, len(updates), loss, accuracy)
+        self._progress.step(step.index, len(updates), loss, accuracy, row["client_accuracy"])
+
+    def _summary(self) -> dict[str, float]:
+        """What /rounds has of the clients' own models: the mean over all held-out samples, and the lowest decile."""
+        loss, accuracy = self._own
+        asked = np.isfinite(accuracy)
+        if not asked.any():
+            return {"client_loss": math.nan, "client_accuracy": math.nan, "client_accuracy_low": math.nan}
+        weights = self._world.held_out[asked]
+        return {
+            "client_loss": float(np.average(loss[asked], weights=weights)),
+            "client_accuracy": float(np.average(accuracy[asked], weights=weights)),
+            "client_accuracy_low": float(np.quantile(accuracy[asked], 0.1)),
+        }
 
     def _travelled(self, job: Job) -> int:
         """Bytes of the model that the simulated client receives, and sends back."""

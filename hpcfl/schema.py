@@ -139,6 +139,8 @@ class Client(Section):
     """Passes over the client's data per job; [a, b] draws them uniformly per job (stragglers do partial work)."""
     batch_size: Positive = 32
     """Samples per local step; the last batch of an epoch may be smaller."""
+    test_size: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of each client's samples that it keeps back: at every evaluation its own model is evaluated on them."""
     lr: Rate = 0.01
     """Learning rate of the client's optimizer."""
     lr_schedule: Component | None = None
@@ -162,7 +164,8 @@ class Strategy(Component):
     """What the server computes; the fields of the algorithm's own dataclass go here too."""
 
     name: str = "fedavg"
-    """fedavg, fedprox, centralized, or a dotted path."""
+    """One of the table in hpcfl/strategies, or a dotted path. With a + between them two combine that change different
+    hooks, fields of both beside them: "fedprox+fedasync", "fedlc+fedadam"."""
 
 
 class Schedule(Component):
@@ -176,7 +179,8 @@ class Server(Section):
     """What rank 0 does between the rounds."""
 
     evaluate_every: Positive = 1
-    """Server steps between two evaluations of the global model on the test set; the last step is always evaluated."""
+    """Server steps between two evaluations of the global model on the test set, and of the clients' own models on their
+    held-out shares; the last step is always evaluated."""
     test_batch_size: Positive = 500
     """Samples per batch of that evaluation."""
     min_clients: Positive = 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import traceback
+from collections.abc import Sequence
 from time import perf_counter
 from typing import Any
 
@@ -12,11 +13,12 @@ from torch import Tensor
 
 from hpcfl.core import Job, first_line
 from hpcfl.errors import JobError
+from hpcfl.flat import largest
 from hpcfl.messages import Order
 from hpcfl.sums import LIMIT, ExactSum, FloatSum
-from hpcfl.training import Trainer, largest
+from hpcfl.training import Trainer
 
-__all__ = ["Share", "Sums"]
+__all__ = ["Share", "Sums", "examine"]
 
 
 class Sums:
@@ -114,6 +116,11 @@ class Share:
     def _shape(self, name: str) -> tuple[int, ...]:
         """An averaged upload looks like what was sent under its name, or is a scalar."""
         return next((tuple(parcel[name].shape) for parcel in self._order.parcels if name in parcel), ())
+
+
+def examine(order: Order, jobs: Sequence[Job], trainer: Trainer) -> list[list[float]]:
+    """For each of some jobs of the order: client, loss and accuracy of its own model on its held-out share."""
+    return [[job.client, *trainer.examine(job, order.sent(job), order.after[job.client])] for job in jobs]
 
 
 def _located(failure: Exception) -> str:

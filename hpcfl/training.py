@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,16 @@ import torch
 from torch import Tensor, nn
 
 from hpcfl.core import Job, World
+from hpcfl.flat import Layout
+from hpcfl.home import Homes
 from hpcfl.rng import seed64, stream
 from hpcfl.strategies import FedAvg
 
 __all__ = ["Client", "Fit", "Recipe", "Samples", "Trainer"]
 
 Loss = Callable[[Tensor, Tensor], Tensor]
+EXAMINED = -1
+"""Stands for the visit where a client's model is examined: its random numbers are no job's."""
 
 
 class Samples:
@@ -80,13 +84,15 @@ class Client:
     """How many jobs it had from that model before."""
     index: Tensor
     """(examples,) its places in the training set."""
-    counts: np.ndarray
-    """(classes,) its samples of each class."""
+    counts: Tensor
+    """(classes,) int64: its training samples of each class."""
     epochs: int
     lr: float
     loss: Loss
     """The job's loss(logits, labels)."""
     seed: int
+    layout: Layout
+    """Where the model's tensors lie in its vector."""
     state: dict[str, Tensor]
     """What it keeps at home from job to job, if the strategy is `private`; at first {"w": the initial model}.
 
@@ -162,6 +168,8 @@ class Trainer:
         samples: Samples | None,
         parts: list[np.ndarray],
         device: torch.device,
+        held_out: list[np.ndarray] | None = None,
+        test_batch_size: int = 500,
     ):
         self.module, self.layout, self.device = module.to(device), world.layout, device
         self.strategy, self.recipe, self.samples = strategy, recipe, samples
@@ -169,11 +177,12 @@ class Trainer:
         # Gradients lie in one vector only for a strategy that looks at them: it costs 3 % of a small CNN's step.
         corrects = type(strategy).correct is not FedAvg.correct
         self.grad = torch.zeros(self.layout.trainable, device=device) if corrects else None
-        self._world, self._parts = world, parts
-        self._states: dict[int, dict[str, Tensor]] = {}
-        self._first = {"w": world.initial.to(device)} if strategy.private else {}
+        self._world, self._parts, self._held_out = world, parts, held_out
+        self.homes = Homes({"w": world.initial.to(device)} if strategy.private else {}, history=held_out is not None)
         self._spaces: list[Tensor] = []
         self._bound: Tensor | None = None
+        self._test_batch_size = test_batch_size
+        self._counts = torch.from_numpy(world.counts).to(device)
         carried = self.layout.views(world.initial)
         self._constants = [(tensor, tensor.clone()) for name, tensor in module.named_buffers() if name not in carried]
         self.layout.bind(module, world.initial.to(device, copy=True), self.grad)
@@ -181,43 +190,52 @@ class Trainer:
 
     def train(self, job: Job, sent: dict[str, Tensor]) -> tuple[dict[str, Tensor], Fit]:
         """What the job uploads, valid until the next job, and its counts of steps, samples and loss."""
-        client = self.client(job)
-        torch.random.default_generator.manual_seed(seed64(client.seed, "client", *job.key, "torch"))
+        client = self.client(job, self.homes.begin(job.client))
+        fit = self._begin(client, sent)
+        uploads = self.strategy.local(fit, sent, client)
+        if self.strategy.private:
+            self.homes.keep(client.id, client.state)
+        return uploads, fit
+
+    def examine(self, job: Job, sent: dict[str, Tensor], after: int) -> tuple[float, float]:
+        """Loss and accuracy of the client's own model on its held-out share, as it stands `after` so many of its jobs.
+
+        `job` says which client, and from which server step's model. NaN for a client that holds nothing back.
+        """
+        index = torch.from_numpy(self._held_out[job.client]).to(self.device)
+        if not len(index):
+            return math.nan, math.nan
+        client = self.client(replace(job, visit=EXAMINED), self.homes.after(job.client, after))
+        w = self.strategy.personal(self._begin(client, sent), sent, client)
+        return self.evaluate(w, self.samples, self._test_batch_size, index)
+
+    def _begin(self, client: Client, sent: dict[str, Tensor]) -> Fit:
+        """The module as it was at first but for its vector, in training mode, with the job's own random numbers."""
+        key = client.id, client.version, client.visit
+        torch.random.default_generator.manual_seed(seed64(client.seed, "client", *key, "torch"))
         if self.device.type == "cuda":
-            torch.cuda.manual_seed(seed64(client.seed, "client", *job.key, "cuda"))
+            torch.cuda.manual_seed(seed64(client.seed, "client", *key, "cuda"))
         for tensor, first in self._constants:
             tensor.copy_(first)
         self.module.train()
-        fit = Fit(self, client, sent)
-        uploads = self.strategy.local(fit, sent, client)
-        if self.strategy.private:
-            self._keep(client)
-        return uploads, fit
+        return Fit(self, client, sent)
 
-    def client(self, job: Job) -> Client:
-        """The client of a job, with its data."""
+    def client(self, job: Job, state: dict[str, Tensor]) -> Client:
+        """The client of a job, with its data and what it has at home."""
         rates = self.recipe.rates
         return Client(
             id=job.client,
             version=job.version,
             visit=job.visit,
             index=torch.from_numpy(self._parts[job.client]).to(self.device),
-            counts=self._world.counts[job.client],
+            counts=self._counts[job.client],
             epochs=job.epochs,
             lr=rates[min(job.version, len(rates) - 1)],
             loss=self.recipe.loss,
             seed=self._world.seed,
-            state=dict(self._states.get(job.client, self._first)),
+            layout=self.layout,
+            state=state,
         )
-
-    def _keep(self, client: Client) -> None:
-        """Store what the client has at home now: copies, since a vector of the work space ends with the job."""
-        before = self._states.get(client.id, self._first)
-        for name, tensor in client.state.items():
-            if not math.isfinite(largest(tensor, 1.0)):
-                raise ValueError(f"non-finite values in the client's state {name!r}")
-        kept = {name: tensor if tensor is before.get(name) else tensor.clone() for name, tensor in client.state.items()}
-        self._states[client.id] = kept
 
     def workspace(self, number: int) -> Tensor:
         """A vector to train in: one per call of `fit`."""
@@ -239,19 +257,26 @@ class Trainer:
         constants = [entry.name for entry in self.layout.entries if entry.kind == "constant"]
         return {name: state[name].cpu().numpy().copy() for name in constants}
 
-    def evaluate(self, w: Tensor, samples: Samples, batch_size: int) -> tuple[float, float]:
-        """Mean loss and accuracy of a copy of `w`, in eval mode: training is bitwise the same without it."""
+    def evaluate(
+        self, w: Tensor, samples: Samples, batch_size: int, index: Tensor | None = None
+    ) -> tuple[float, float]:
+        """Mean loss and accuracy of a copy of `w` on the samples (at `index`), in eval mode.
+
+        Training is bitwise the same without it.
+        """
         copy = w.to(self.device, copy=True)
         self.module.eval()
         loss = torch.zeros((), dtype=torch.float64, device=self.device)
         right = torch.zeros((), dtype=torch.int64, device=self.device)
         with torch.no_grad():
-            for begin in range(0, len(samples), batch_size):
-                x, labels = samples.batch(slice(begin, begin + batch_size))
+            count = len(samples) if index is None else len(index)
+            for begin in range(0, count, batch_size):
+                place = slice(begin, begin + batch_size)
+                x, labels = samples.batch(place if index is None else index[place])
                 logits = self.strategy.predict(lambda vector, x=x: self._forward(vector, x), copy)
                 loss.add_(self.recipe.loss(logits, labels), alpha=len(labels))
                 right.add_((logits.argmax(1) == labels).sum())
-        return loss.item() / len(samples), right.item() / len(samples)
+        return loss.item() / count, right.item() / count
 
     def _forward(self, vector: Tensor, x: Tensor) -> Tensor:
         self._bind(vector)
@@ -261,13 +286,3 @@ class Trainer:
         if self._bound is not vector:
             self.layout.bind(self.module, vector)
             self._bound = vector
-
-
-def largest(tensor: Tensor, enough: float = 0.0) -> float:
-    """The largest magnitude in a tensor, NaN or infinity where it holds one; any bound of it that is below `enough`."""
-    flat = tensor.detach().reshape(-1).float()
-    norm = torch.linalg.vector_norm(flat).item()  # half the time of the exact answer, and nearly always enough
-    if norm < enough:
-        return norm
-    low, high = flat.aminmax()
-    return math.nan if math.isnan(high.item()) else max(-low.item(), high.item())

@@ -143,7 +143,7 @@ def test_a_transform_is_built_and_checked():
     [
         ({"strategy": {"name": "fedprox", "mu": -1}}, "strategy.mu = -1: should be greater than or equal to 0"),
         ({"strategy": {"name": "fedavg", "mu": 1}}, "strategy.mu: unknown key"),
-        ({"strategy": "fedporx"}, "strategy = 'fedporx': unknown; did you mean fedprox?"),
+        ({"strategy": "fedporx"}, "strategy = 'fedporx': unknown; did you mean fedprox or fedopt?"),
         ({"strategy": "fractions.Fraction"}, "strategy = 'fractions.Fraction': "),
         ({"schedule": {"c_ratio": 0.0}}, "schedule.c_ratio = 0.0: should be greater than 0"),
         ({"schedule": {"c_ratio": 1.5}}, "schedule.c_ratio = 1.5: should be less than or equal to 1"),
@@ -170,8 +170,10 @@ class Mistaken(FedAvg):
 
 
 def test_a_strategy_of_one_s_own_is_checked():
-    lacks = "lacks pooled, init, send, combine, loss, correct, predict, private, travels; derive it from hpcfl's FedAvg"
-    assert complaint(strategy=f"{__name__}.Half") == f"strategy = '{__name__}.Half': {lacks}"
+    lacks = "pooled, init, send, combine, loss, correct, personal, predict, private, travels"
+    assert complaint(strategy=f"{__name__}.Half") == (
+        f"strategy = '{__name__}.Half': lacks {lacks}; derive it from hpcfl's FedAvg"
+    )
     said = complaint(strategy=f"{__name__}.Mistaken")
     assert "uploads['w'] = 'samples'; valid: examples, clients, each" in said
 

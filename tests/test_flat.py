@@ -1,11 +1,12 @@
 """The layout of a model in one vector."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from worlds import Net
 
-from hpcfl.flat import Layout
+from hpcfl.flat import Layout, largest
 from hpcfl.models import CNN, MLP, LeNet5
 
 
@@ -151,3 +152,25 @@ def test_a_model_with_nothing_to_train():
 
 def test_the_layout_is_the_same_for_every_instance(net):
     assert Layout.of(net) == Layout.of(type(net)() if isinstance(net, Tied | Mixed | Net) else net)
+
+
+@pytest.mark.parametrize(
+    "values, expected",
+    [([1.0, -3.0, 2.0], 3.0), ([0.5], 0.5), ([-np.inf, 1.0], np.inf), ([np.inf], np.inf), ([1e30, -1e38], 1e38)],
+)
+def test_largest(values, expected):
+    assert largest(torch.tensor(values)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_largest_of_other_types_is_that_of_their_floats():
+    assert largest(torch.tensor([3, -7]), 100.0) >= 7
+    assert largest(torch.tensor([3, -7])) == 7.0
+    assert largest(torch.tensor([1e300], dtype=torch.float64)) == np.inf
+
+
+@pytest.mark.parametrize("enough", [0.0, 100.0])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_largest_meets_every_nan(place, enough):
+    values = torch.tensor([1.0, -2.0, 3.0])
+    values[place] = np.nan
+    assert np.isnan(largest(values, enough))

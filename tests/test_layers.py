@@ -41,8 +41,10 @@ LEVELS = {
     "transforms": 1,
     "transport": 1,
     # 2: client training and pools
+    "answers": 2,
     "collective": 2,
     "farm": 2,
+    "home": 2,
     "share": 2,
     "training": 2,
     "wallclock": 2,

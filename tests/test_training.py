@@ -10,7 +10,7 @@ from hpcfl.core import World
 from hpcfl.flat import Layout
 from hpcfl.rng import stream
 from hpcfl.strategies import FedAvg, FedProx
-from hpcfl.training import Recipe, Samples, Trainer, largest
+from hpcfl.training import Recipe, Samples, Trainer
 from hpcfl.transforms import CropFlip
 
 
@@ -87,7 +87,7 @@ def test_the_loss_is_weighted_by_the_samples_of_a_batch():
 
 def test_every_sample_is_seen_once_per_epoch_in_the_job_s_own_order():
     parts = federation(sizes=(5, 9, 4), epochs=(3, 3))
-    client = parts.trainer.client(parts.world.job(1, 2, 0.0))
+    client = parts.trainer.client(parts.world.job(1, 2, 0.0), {})
     seen = []
 
     class Watched(FedAvg):
@@ -291,25 +291,3 @@ def test_a_rank_that_serves_needs_no_training_data():
     server = Trainer(world, FedAvg(), Net(), recipe, None, [], CPU)
     assert server.evaluate(world.initial, parts.samples, 5) == parts.trainer.evaluate(world.initial, parts.samples, 5)
     assert isinstance(world, World)
-
-
-@pytest.mark.parametrize(
-    "values, expected",
-    [([1.0, -3.0, 2.0], 3.0), ([0.5], 0.5), ([-np.inf, 1.0], np.inf), ([np.inf], np.inf), ([1e30, -1e38], 1e38)],
-)
-def test_largest(values, expected):
-    assert largest(torch.tensor(values)) == pytest.approx(expected, rel=1e-6)
-
-
-def test_largest_of_other_types_is_that_of_their_floats():
-    assert largest(torch.tensor([3, -7]), 100.0) >= 7
-    assert largest(torch.tensor([3, -7])) == 7.0
-    assert largest(torch.tensor([1e300], dtype=torch.float64)) == np.inf
-
-
-@pytest.mark.parametrize("enough", [0.0, 100.0])
-@pytest.mark.parametrize("place", [0, 1, 2])
-def test_largest_meets_every_nan(place, enough):
-    values = torch.tensor([1.0, -2.0, 3.0])
-    values[place] = np.nan
-    assert np.isnan(largest(values, enough))

@@ -3,6 +3,7 @@
 from hpcfl.data.catalog import SOURCES, fetch, find_root, load, load_labels
 from hpcfl.data.dataset import Dataset, Labels
 from hpcfl.data.partition import PARTITIONS, class_counts, deal
+from hpcfl.data.sample import stratified
 
 __all__ = [
     "PARTITIONS",
@@ -15,4 +16,5 @@ __all__ = [
     "find_root",
     "load",
     "load_labels",
+    "stratified",
 ]

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import h5py
 
 FORMAT = "hpcfl"
-VERSION = "1.0"
+VERSION = "1.1"
 
 # The codes of /events/status. A new kind of ending gets a new number, never an old one.
 STATUS = {"ok": 0, "failed": 1, "straggler": 2, "dropped": 3}
@@ -28,6 +28,9 @@ ROUNDS = (
     Column("wall", "<f8", "s", "real time since the run started"),
     Column("accuracy", "<f8", "", "share of the test set predicted correctly; NaN where not evaluated"),
     Column("loss", "<f8", "", "mean loss on the test set; NaN where not evaluated"),
+    Column("client_accuracy", "<f8", "", "accuracy of the clients' own models on all held-out samples, or NaN"),
+    Column("client_accuracy_low", "<f8", "", "accuracy that nine of ten clients' own models reach, or NaN"),
+    Column("client_loss", "<f8", "", "mean loss of the clients' own models on all held-out samples, or NaN"),
     Column("train_loss", "<f8", "", "mean loss of the clients' local training, weighted by examples"),
     Column("examples", "<i8", "", "training examples behind the updates that were combined"),
     Column("clients", "<i8", "", "updates that arrived and were combined"),
@@ -68,7 +71,14 @@ CLIENTS = {
     "examples": Column("examples", "<i8", "", "training examples of the client"),
     "classes": Column("classes", "<i8", "", "training examples of the client with each label"),
     "delay": Column("delay", "<f8", "s", "the delay that the job gives to the client's updates"),
+    "held_out": Column("held_out", "<i8", "", "samples that the client keeps back to evaluate its own model"),
     "architecture": Column("architecture", None, "", "the model that the client trains"),
+}
+
+# What /clients/own has for each evaluation: a row, with a number per client.
+OWN = {
+    "loss": Column("loss", "<f8", "", "mean loss of the client's own model on its held-out samples; NaN without any"),
+    "accuracy": Column("accuracy", "<f8", "", "share of its held-out samples predicted correctly; NaN without any"),
 }
 
 # The order of the counts in the root attribute `committed`.

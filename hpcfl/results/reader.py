@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 
 from hpcfl.errors import ResultError
-from hpcfl.results.format import FORMAT, TABLES, VERSION
+from hpcfl.results.format import FORMAT, OWN, TABLES, VERSION
 
 __all__ = ["Columns", "Reader", "open_results"]
 
@@ -26,7 +26,7 @@ def open_results(path: Path) -> "Reader":
 class Columns(Mapping):
     """The columns of a table by name; each is read from the file when it is asked for."""
 
-    def __init__(self, path: Path, group: h5py.Group, rows: int | None = None):
+    def __init__(self, path: Path, group: Mapping[str, h5py.Dataset], rows: int | None = None):
         self._path, self._group, self._rows = path, group, rows
 
     def __getitem__(self, name: str) -> np.ndarray:
@@ -44,7 +44,7 @@ class Columns(Mapping):
 class Reader:
     """A result file, as it was when it was opened: what a running job adds later is not seen.
 
-    rounds, events, failures and clients are mappings of column names to arrays, with only whole steps in them.
+    rounds, events, failures, clients and own are mappings of column names to arrays, with only whole steps in them.
     """
 
     def __init__(self, path: Path):
@@ -57,12 +57,25 @@ class Reader:
                 Columns(self.path, self._file[name], rows[name]) for name in ("rounds", "events", "failures")
             )
             self.clients = Columns(self.path, self._file["clients"])
+            self.own = self._evaluations()
         except ResultError:
             self._file.close()
             raise
         except (OSError, RuntimeError, KeyError) as error:
             self._file.close()
             raise ResultError(f"{self.path} is damaged, or has only just been created: {_why(error)}") from error
+
+    def _evaluations(self) -> "Columns":
+        """Of the clients' own models: step (E,), loss and accuracy (E, N); empty where none were evaluated."""
+        if "own" not in self._file["clients"]:
+            return Columns(self.path, {})
+        group = self._file["clients/own"]
+        rows = min(len(group[name]) for name in ("step", *OWN))
+        return Columns(
+            self.path,
+            {name: group[name] for name in ("step", *OWN)},
+            int((group["step"][:rows] <= self.rounds["step"][-1]).sum()),
+        )
 
     def _committed(self) -> dict[str, int]:
         """The rows of each table that are wholly there, whatever a killed writer left behind them."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import h5py
 import numpy as np
 
-from hpcfl.results.format import CLIENTS
+from hpcfl.results.format import CLIENTS, OWN
 from hpcfl.results.table import describe, share_dimension
 
 # One tensor of a model: its name, shape, kind ("parameter", "buffer" or "constant"), and its place: where it starts in
@@ -53,6 +53,36 @@ def write_clients(group: h5py.Group, columns: Mapping[str, np.ndarray], labels: 
                 group["label"] = fixed(list(labels) or [str(label) for label in range(values.shape[1])])
             share_dimension(dataset, 1, group["label"])
         describe(dataset, CLIENTS[name])
+
+
+def append_own(clients: h5py.Group, step: int, rows: Mapping[str, np.ndarray]) -> None:
+    """A row of /clients/own: how each client's own model did after `step`. The first call makes the group."""
+    if "own" not in clients:
+        group = clients.create_group("own")
+        group.attrs.update({"NX_class": "NXdata", "signal": "accuracy", "axes": ["step", "client"]})
+        group.create_dataset("step", (0,), "<i8", maxshape=(None,), chunks=(512,))
+        for name, column in OWN.items():
+            shape = (0, len(clients["client"]))
+            chunks = (max(1, 4096 // shape[1]), shape[1])
+            dataset = group.create_dataset(name, shape, column.dtype, maxshape=(None, shape[1]), chunks=chunks)
+            describe(dataset, column)
+            share_dimension(dataset, 0, group["step"])
+            share_dimension(dataset, 1, clients["client"])
+        group["client"] = clients["client"]
+    group = clients["own"]
+    row = len(group["step"])
+    for name, values in {**rows, "step": step}.items():
+        group[name].resize(row + 1, 0)
+        group[name][row] = values
+
+
+def cut_own(clients: h5py.Group, last_step: int) -> None:
+    """Take away rows of /clients/own of later steps, which a run that was interrupted did not commit."""
+    if "own" in clients:
+        group = clients["own"]
+        rows = int((group["step"][:] <= last_step).sum())
+        for name in ("step", *OWN):
+            group[name].resize(rows, 0)
 
 
 def write_model(group: h5py.Group, vector: np.ndarray, layout: Sequence[Tensor]) -> None:

@@ -13,7 +13,16 @@ import numpy as np
 
 from hpcfl.errors import ResultError
 from hpcfl.results.format import FORMAT, REASON_BYTES, STATUS, TABLES, VERSION
-from hpcfl.results.sections import Tensor, fixed, write_clients, write_environment, write_job, write_model
+from hpcfl.results.sections import (
+    Tensor,
+    append_own,
+    cut_own,
+    fixed,
+    write_clients,
+    write_environment,
+    write_job,
+    write_model,
+)
 from hpcfl.results.table import Table
 
 __all__ = ["Writer"]
@@ -127,6 +136,12 @@ class Writer:
             file.flush()
         self._last_step = row["step"]
 
+    def clients(self, step: int, loss: np.ndarray, accuracy: np.ndarray) -> None:
+        """Append how the clients' own models did, (N,) each, NaN for those not asked; seen once `step` is recorded."""
+        with self._writing() as file:
+            append_own(file["clients"], step, {"loss": loss, "accuracy": accuracy})
+            file.flush()
+
     def model(self, step: int, vector: np.ndarray, layout: Sequence[Tensor], name: str = "global") -> None:
         """Keep the model after `step`: its vector (P,) of float32 and the tensors in it, in order.
 
@@ -160,6 +175,8 @@ class Writer:
             # A step that was interrupted half-way leaves columns of unequal length.
             for table, rows in zip(self._tables.values(), file.attrs.get("committed", ())):
                 table.truncate(rows)
+            if self._tables:
+                cut_own(file["clients"], self._last_step)
             file.close()
         self._leave()
 

@@ -69,6 +69,13 @@ class FedAvg:
         """
 
     # in evaluation
+    def personal(self, fit: Fit, sent: State, client: Client) -> Tensor:
+        """(P,) the model that the client itself uses, evaluated on its held-out share (`client.test_size`).
+
+        From what it would be sent now and what it has at home, which stays as it is; `fit` tunes a copy.
+        """
+        return sent["w"]
+
     def predict(self, forward: Callable[[Tensor], Tensor], w: Tensor) -> Tensor:
         """Logits of a batch; `forward(vector)` applies the architecture to it."""
         return forward(w)

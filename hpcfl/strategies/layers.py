@@ -1,4 +1,4 @@
-"""Layers that a job names: where they lie in the model's vector."""
+"""Layers, where they lie in the model's vector: those that a job names, those that normalise, and all in order."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 from hpcfl.errors import JobError
 from hpcfl.flat import Layout
 
-__all__ = ["inside", "spans"]
+__all__ = ["inside", "layers", "norms", "spans"]
 
 
 def spans(key: str, layout: Layout, names: list[str] | None) -> Tensor:
@@ -27,6 +27,24 @@ def spans(key: str, layout: Layout, names: list[str] | None) -> Tensor:
             wrong = "leaves no other layer" if named else "is no layer of the model"
             raise JobError(f"{key}: {name!r} {wrong}; there are {', '.join(entry.name for entry in entries)}")
     return torch.tensor(sorted(found), dtype=torch.int64).view(-1, 2)
+
+
+def norms(layout: Layout) -> Tensor:
+    """(tensors, 2) int64: where each tensor of a normalisation layer begins and ends."""
+    found = [(entry.offset, entry.offset + entry.size) for entry in layout.entries if entry.norm and entry.offset >= 0]
+    return torch.tensor(found, dtype=torch.int64).view(-1, 2)
+
+
+def layers(layout: Layout) -> Tensor:
+    """(tensors, 4) int64: for each tensor its layer (module) by number, in the model's order, its begin and end in the
+    vector, and whether it is trained. A tensor with two names belongs to the layer that has it first."""
+    numbers: dict[str, int] = {}
+    rows: dict[int, tuple[int, int, int, int]] = {}
+    for entry in layout.entries:
+        if entry.kind != "constant" and entry.offset not in rows:
+            number = numbers.setdefault(entry.name.rpartition(".")[0], len(numbers))
+            rows[entry.offset] = (number, entry.offset, entry.offset + entry.size, int(entry.offset < layout.trainable))
+    return torch.tensor(sorted(rows.values()), dtype=torch.int64)
 
 
 def inside(places: Tensor, size: int) -> Tensor:

@@ -70,12 +70,15 @@ class TWAFL(FedAvg):
         return state
 
     def local(self, fit: Fit, sent: State, client: Client) -> State:
+        deep, w = inside(sent["spans"], len(client.state["w"])), fit(self.personal(fit, sent, client))
+        client.state["deep"] = w[deep]
+        return {"shallow": w[~deep], "deep": w[deep] if "deep" in sent else torch.zeros(())}
+
+    def personal(self, fit: Fit, sent: State, client: Client) -> Tensor:
         w, deep = client.state["w"].clone(), inside(sent["spans"], len(client.state["w"]))
         w[~deep] = sent["shallow"]
         w[deep] = sent.get("deep", client.state.get("deep", w[deep]))
-        w = fit(w)
-        client.state["deep"] = w[deep]
-        return {"shallow": w[~deep], "deep": w[deep] if "deep" in sent else torch.zeros(())}
+        return w
 
     def sends_all(self, version: int) -> bool:
         """Whether jobs that start from this server step exchange the deep layers too."""

@@ -25,23 +25,23 @@ def train(trainer, world, client, version):
     trainer.train(world.job(client, version, 0.0), {"w": world.initial})
 
 
-def home(trainer, world, client):
-    return trainer.client(world.job(client, 9, 0.0)).state
+def home(trainer, client):
+    return trainer.homes.after(client, jobs=9)
 
 
 def test_state_stays_from_job_to_job_with_each_client():
     trainer, world = trainer_of("diary.Diary")
-    assert home(trainer, world, 0).keys() == {"w"}
-    assert home(trainer, world, 0)["w"] is home(trainer, world, 2)["w"]
+    assert home(trainer, 0).keys() == {"w"}
+    assert home(trainer, 0)["w"] is home(trainer, 2)["w"]
     train(trainer, world, 0, 0)
-    first = home(trainer, world, 0)
+    first = home(trainer, 0)
     mine = first["mine"].clone()
     train(trainer, world, 2, 0)
-    assert torch.equal(home(trainer, world, 0)["mine"], mine)  # and not the work space, in which client 2 has trained
+    assert torch.equal(home(trainer, 0)["mine"], mine)  # and not the work space, in which client 2 has trained
     train(trainer, world, 0, 1)
-    assert [int(home(trainer, world, client)["jobs"]) for client in (0, 2)] == [2, 1]
-    assert "jobs" not in home(trainer, world, 1)
-    assert not torch.equal(home(trainer, world, 0)["mine"], mine)
+    assert [int(home(trainer, client)["jobs"]) for client in (0, 2)] == [2, 1]
+    assert "jobs" not in home(trainer, 1)
+    assert not torch.equal(home(trainer, 0)["mine"], mine)
     assert torch.equal(first["mine"], mine)
     assert torch.equal(first["w"], world.initial)
 
@@ -52,10 +52,10 @@ def test_state_stays_from_job_to_job_with_each_client():
 def test_a_job_that_fails_leaves_the_state_as_it_was(how, message):
     trainer, world = trainer_of({"name": "diary.Diary", "fails": how})
     train(trainer, world, 1, 0)
-    before = home(trainer, world, 1)
+    before = home(trainer, 1)
     with pytest.raises(ValueError, match=message):
         train(trainer, world, 1, 1)
-    after = home(trainer, world, 1)
+    after = home(trainer, 1)
     assert after.keys() == before.keys()
     assert all(after[name] is before[name] for name in after)
 
@@ -63,4 +63,4 @@ def test_a_job_that_fails_leaves_the_state_as_it_was(how, message):
 def test_without_private_state_there_is_none():
     trainer, world = trainer_of("fedavg")
     train(trainer, world, 0, 0)
-    assert home(trainer, world, 0) == {}
+    assert home(trainer, 0) == {}

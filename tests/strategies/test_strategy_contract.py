@@ -40,6 +40,16 @@ NEUTRAL = {
     "stepasync": {"strategy": {"alpha": 1.0, "rho": 0.0}},
     "fedat": {"strategy": {"mu": 0.0}},
     "twafl": {"strategy": {"loop": 1, "deep_rounds": 1}, "schedule": {"c_ratio": 1.0}},
+    "fednova": EQUAL_SIZES,
+    "scaffold": {**ONE_CLIENT, "client": {"batch_size": 8, "lr": 0.02}},
+    "fedlc": {**EQUAL_SIZES, "strategy": {"tau": 0.0}},
+    "fedavgm": {"strategy": {"beta": 0.0}},
+    "fedadam": {"strategy": {"lr": 1e6, "tau": 1e6, "beta_1": 0.0, "beta_2": 0.0}},
+    "fedyogi": {"strategy": {"lr": 2e4, "tau": 1e4, "beta_1": 0.0}},
+    "fedadagrad": {"strategy": {"lr": 2e4, "tau": 1e4}},
+    "fedopt": {"strategy": {"optimizer": {"name": "sgd", "lr": 1.0}}},
+    "fedbn": {},
+    "feddl": {"strategy": {"n_clusters": 1}, "schedule": {"c_ratio": 1.0}},
 }
 OTHER = {
     "fedprox": {"strategy": {"mu": 1.0}},
@@ -49,9 +59,21 @@ OTHER = {
     "stepasync": {"strategy": {"rho": 5.0}},
     "fedat": {"strategy": {"mu": 1.0}},
     "twafl": {"strategy": {"loop": 3, "deep_rounds": 1}},
+    "fednova": {},
+    "scaffold": {},
+    "fedlc": {"strategy": {"tau": 1.0}},
+    "fedavgm": {"strategy": {"beta": 0.5}},
+    "fedadam": {},
+    "fedyogi": {},
+    "fedadagrad": {},
+    "fedopt": {"strategy": {"optimizer": {"name": "torch.optim.Adam", "lr": 0.01}}},
+    "fedbn": {"model": "diary.Normed"},
+    "feddl": {"strategy": {"alpha": 0.5}},
 }
-ROUNDED = {"fedasync", "fedbuff", "stepasync", "twafl"}
-"""Equal to FedAvg but for rounding: they take the mean in float32 on the server, FedAvg in fixed point."""
+SERVER_STEPS = {"fedavgm", "fedadam", "fedyogi", "fedadagrad", "fedopt"}
+ROUNDED = {"fedasync", "fedbuff", "stepasync", "twafl", "fednova", "scaffold", "feddl"} | SERVER_STEPS
+"""Equal to FedAvg but for rounding: they take the mean in float32 on the server, FedAvg in fixed point; or they add to
+the old model what others replace it by."""
 
 
 def changed(name, changes):

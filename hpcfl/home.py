@@ -1,0 +1,54 @@
+"""What clients keep at home from job to job, on the rank where they live."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+from hpcfl.flat import largest
+
+__all__ = ["Homes"]
+
+State = dict[str, Tensor]
+
+
+class Homes:
+    """The private state of this rank's clients.
+
+    A rank may train a client ahead of the server, which then asks how the client stood some jobs ago: with `history`
+    older states are kept until it has asked for a newer one.
+    """
+
+    def __init__(self, first: State, history: bool):
+        self._first, self._history = first, history
+        self._jobs: dict[int, int] = {}
+        self._states: dict[int, list[tuple[int, State]]] = {}
+
+    def begin(self, client: int) -> State:
+        """What the client has as its next job begins: a dict of its own, of tensors that are not."""
+        self._jobs[client] = self._jobs.get(client, 0) + 1
+        return dict(self._latest(client))
+
+    def after(self, client: int, jobs: int) -> State:
+        """What it had after so many of its jobs; older states are forgotten."""
+        states = self._states.get(client, [])
+        while len(states) > 1 and states[1][0] <= jobs:
+            states.pop(0)
+        return dict(states[0][1] if states and states[0][0] <= jobs else self._first)
+
+    def keep(self, client: int, state: State) -> None:
+        """Store what it has as the job ends: copies, since a vector of the work space ends with the job."""
+        before = self._latest(client)
+        for name, tensor in state.items():
+            if not math.isfinite(largest(tensor, 1.0)):
+                raise ValueError(f"non-finite values in the client's state {name!r}")
+        kept = {name: tensor if tensor is before.get(name) else tensor.clone() for name, tensor in state.items()}
+        states = self._states.setdefault(client, [])
+        if not self._history:
+            states.clear()
+        states.append((self._jobs[client], kept))
+
+    def _latest(self, client: int) -> State:
+        states = self._states.get(client)
+        return states[-1][1] if states else self._first
