@@ -11,7 +11,7 @@ from hpcfl.errors import HpcflError, JobError, LaunchError
 from hpcfl.jobfile import JobFile
 from hpcfl.launch import Placement
 from hpcfl.schema import JobSpec
-from hpcfl.strategies import FedAvg
+from hpcfl.strategies import FedAdam, FedAvg, FedLC, FedProx
 
 SYNTHETIC = {"name": "synthetic", "samples": 60, "test_samples": 10, "shape": [1, 8, 8], "classes": 3}
 LEAST = {"rounds": 4, "data": SYNTHETIC, "model": {"name": "mlp", "hidden": []}, "partition": {"clients": 3}}
@@ -221,3 +221,32 @@ def test_result_paths_are_never_taken_twice(tmp_path, monkeypatch):
 def test_errors_of_the_job_are_job_errors():
     with pytest.raises(JobError):
         parts(model="cnnn")
+
+
+def test_algorithms_that_change_different_hooks_combine():
+    strategy = parts(strategy={"name": "fedlc + fedprox+fedadam", "tau": 0.5, "mu": 0.25, "lr": 0.125}).strategy
+    assert (strategy.tau, strategy.mu, strategy.lr, strategy.beta_1) == (0.5, 0.25, 0.125, 0.9)
+    assert type(strategy).loss is FedLC.loss
+    assert type(strategy).correct is FedProx.correct
+    assert type(strategy).combine is FedAdam.combine
+    assert parts(strategy="scaffold+fedlc").strategy.private
+
+
+@pytest.mark.parametrize(
+    "strategy, said",
+    [
+        ("fedprox+scaffold", "strategy = 'fedprox+scaffold': FedProx and Scaffold both change 'correct'"),
+        ("fedlc+fedadam+fedyogi", "FedAdam and FedYogi both change 'init'"),
+        ("fedprox+fedporx", "strategy = 'fedporx': unknown; did you mean fedprox or fedopt?"),
+        ("fedprox+torch.nn.Linear", "only algorithms derived from hpcfl's FedAvg can be combined"),
+        ({"name": "fedprox+fedlc", "tua": 1.0}, "strategy.tua: unknown key; did you mean tau"),
+        ({"name": "fedopt"}, "strategy.optimizer: required by FedOpt, but missing"),
+        ({"name": "fedopt", "optimizer": "torch.optim.LBFGS"}, "strategy.optimizer: cannot make a step on the server"),
+        (
+            {"name": "fedopt", "optimizer": {"name": "sgd", "rl": 1.0}},
+            "strategy.optimizer.rl: unknown key; did you mean lr",
+        ),
+    ],
+)
+def test_what_a_combination_can_get_wrong(strategy, said):
+    assert said in complaint(strategy=strategy)

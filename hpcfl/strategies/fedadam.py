@@ -30,16 +30,16 @@ class FedAdam(ServerStep):
     """How much of the last mean change stays in the next; the paper's choice."""
     beta_2: Annotated[float, Ge(0), Lt(1)] = 0.99
     """The same for its square; the paper's choice."""
-    tau: Annotated[float, Gt(0)] = 1e-3
-    """How adaptive it is, the smaller the more; the paper's choice."""
+    adaptivity: Annotated[float, Gt(0)] = 1e-3
+    """tau, which bounds the rates: the smaller, the more adaptive. The paper's choice."""
 
     def memory(self, w: Tensor) -> State:
-        return {"m": torch.zeros_like(w), "v": torch.full_like(w, self.tau**2)}
+        return {"m": torch.zeros_like(w), "v": torch.full_like(w, self.adaptivity**2)}
 
     def step(self, change: Tensor, state: State) -> tuple[Tensor, State]:
         m = torch.lerp(change, state["m"], self.beta_1)
         v = self.second(change.square(), state["v"])
-        return self.lr * m / (v.sqrt() + self.tau), {"m": m, "v": v}
+        return self.lr * m / (v.sqrt() + self.adaptivity), {"m": m, "v": v}
 
     def second(self, square: Tensor, v: Tensor) -> Tensor:
         """v', from D^2 and v."""

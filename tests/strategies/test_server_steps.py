@@ -37,9 +37,9 @@ def test_momentum_goes_on_when_the_clients_stand_still():
 @pytest.mark.parametrize(
     ("strategy", "v"),
     [
-        (FedAdam(lr=0.5, beta_1=0.5, beta_2=0.75, tau=0.25), 0.75 * 0.0625 + 0.25 * D**2),
-        (FedYogi(lr=0.5, beta_1=0.5, beta_2=0.75, tau=0.25), 0.0625 + 0.25 * D**2),
-        (FedAdagrad(lr=0.5, beta_1=0.5, tau=0.25), 0.0625 + D**2),
+        (FedAdam(lr=0.5, beta_1=0.5, beta_2=0.75, adaptivity=0.25), 0.75 * 0.0625 + 0.25 * D**2),
+        (FedYogi(lr=0.5, beta_1=0.5, beta_2=0.75, adaptivity=0.25), 0.0625 + 0.25 * D**2),
+        (FedAdagrad(lr=0.5, beta_1=0.5, adaptivity=0.25), 0.0625 + D**2),
     ],
     ids=["adam", "yogi", "adagrad"],
 )
