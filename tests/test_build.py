@@ -1,6 +1,7 @@
 """From a job to its parts: losses, optimizers, rates and models, by name, by path and with params."""
 
 import math
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -165,6 +166,11 @@ class Half:
         return {"w": fit(sent["w"])}
 
 
+@dataclass(frozen=True)
+class Tau(FedAvg):
+    tau: int = 1
+
+
 class Mistaken(FedAvg):
     uploads = {"w": "samples"}
 
@@ -237,14 +243,15 @@ def test_algorithms_that_change_different_hooks_combine():
     [
         ("fedprox+scaffold", "strategy = 'fedprox+scaffold': FedProx and Scaffold both change 'correct'"),
         ("fedlc+fedadam+fedyogi", "FedAdam and FedYogi both change 'init'"),
+        ("fedlc+test_build.Tau", "FedLC and Tau both have a key 'tau'"),
         ("fedprox+fedporx", "strategy = 'fedporx': unknown; did you mean fedprox or fedopt?"),
         ("fedprox+torch.nn.Linear", "only algorithms derived from hpcfl's FedAvg can be combined"),
         ({"name": "fedprox+fedlc", "tua": 1.0}, "strategy.tua: unknown key; did you mean tau"),
         ({"name": "fedopt"}, "strategy.optimizer: required by FedOpt, but missing"),
         ({"name": "fedopt", "optimizer": "torch.optim.LBFGS"}, "strategy.optimizer: cannot make a step on the server"),
         (
-            {"name": "fedopt", "optimizer": {"name": "sgd", "rl": 1.0}},
-            "strategy.optimizer.rl: unknown key; did you mean lr",
+            {"name": "fedopt", "optimizer": {"name": "sgd", "momentun": 1.0}},
+            "strategy.optimizer.momentun: unknown key; did you mean momentum",
         ),
     ],
 )
