@@ -17,6 +17,8 @@ BARS = 10
 """Most bars of the staleness histogram."""
 ROWS = 20
 
+OWN = ("client_accuracy", "client_accuracy_low")
+
 PARTS = ("training", "communicating", "aggregating", "evaluating")
 
 VERSIONS = ("hpcfl", "python", "torch", "numpy", "h5py", "hdf5", "mpi")
@@ -58,6 +60,10 @@ def summary(run: Reader) -> Table:
         best, last = evaluated[accuracy[evaluated].argmax()], evaluated[-1]
         fact(table, "best accuracy", f"{accuracy[best]:.4f} after round {step[best]}", style="bold")
         fact(table, "last accuracy", f"{accuracy[last]:.4f} after round {step[last]}")
+    own, low = (run.rounds[name] if name in run.rounds else np.zeros(0) for name in OWN)
+    if len(asked := np.flatnonzero(~np.isnan(own))):
+        last = asked[-1]
+        fact(table, "clients' own", f"{own[last]:.4f} on their held-out samples, nine of ten at least {low[last]:.4f}")
     fact(table, "strategy", component(job.get("strategy")))
     fact(table, "model", component(job.get("model")))
     fact(table, "data", component(job.get("data")))
@@ -95,15 +101,16 @@ def rounds(run: Reader) -> Table:
         "time [s]": ("time", "{:,.1f}"),
         "wall [s]": ("wall", "{:,.1f}"),
         "accuracy": ("accuracy", "{:.4f}"),
+        "clients' own": ("client_accuracy", "{:.4f}"),
         "loss": ("loss", "{:.4f}"),
         "train loss": ("train_loss", "{:.4f}"),
         "clients": ("clients", "{:d}"),
         "failures": ("failures", "{:d}"),
         "staleness": ("staleness", "{:.2f}"),
     }
-    # A synchronous run without failures has nothing to say in these.
-    for title in ("failures", "staleness"):
-        if not np.nansum(columns[shown[title][0]]):
+    # Many a run has nothing to say in these; a file of an older version may lack them.
+    for title in ("failures", "staleness", "clients' own"):
+        if not np.nansum(columns.get(shown[title][0], 0)):
             del shown[title]
     for title in shown:
         table.add_column(Text(title), justify="right")

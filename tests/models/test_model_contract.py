@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from hpcfl.errors import JobError
 from hpcfl.models import CNN, MLP, MODELS, LeNet5
 
 SHAPES = [(1, 28, 28), (3, 32, 32), (1, 8, 8), (3, 29, 40)]
@@ -69,3 +70,17 @@ def test_the_smallest_images():
     assert LeNet5((1, 12, 12), 2)(torch.zeros(1, 1, 12, 12)).shape == (1, 2)
     assert CNN((1, 4, 4), 2)(torch.zeros(1, 1, 4, 4)).shape == (1, 2)
     assert MLP((1, 1, 1), 2)(torch.zeros(1, 1, 1, 1)).shape == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("norm", "layers"), [("none", []), ("batch", [nn.BatchNorm2d] * 2), ("group", [nn.GroupNorm] * 2)]
+)
+def test_a_normalisation_layer_follows_each_convolution(norm, layers):
+    model = CNN((1, 8, 8), 4, channels=(4, 6), hidden=8, norm=norm)
+    assert [type(layer) for layer in model if isinstance(layer, nn.BatchNorm2d | nn.GroupNorm)] == layers
+    assert model(torch.zeros(2, 1, 8, 8)).shape == (2, 4)
+
+
+def test_an_unknown_normalisation_is_refused():
+    with pytest.raises(JobError, match="model.norm = 'layer': valid: none, batch, group"):
+        CNN((1, 8, 8), 4, norm="layer")

@@ -89,6 +89,18 @@ def test_how_it_went(tmp_path):
     assert "staleness" not in text
 
 
+def test_the_clients_own_models_are_told_where_there_are_any(tmp_path):
+    with Writer(tmp_path / "run.h5") as writer:
+        writer.start("", JOB, ENVIRONMENT, {"examples": np.array([5, 9])})
+        writer.step(row(1, 0.5) | {"client_accuracy": 0.625, "client_accuracy_low": 0.25})
+        writer.step(row(2, 0.75))
+    text = shown(tmp_path / "run.h5")
+    assert "clients' own 0.6250 on their held-out samples, nine of ten at least 0.2500" in text
+    assert "accuracy clients' own loss" in text
+    write(tmp_path / "other.h5", [0.5])
+    assert "clients' own" not in shown(tmp_path / "other.h5")
+
+
 def test_staleness_is_summed_up(tmp_path):
     write(tmp_path / "run.h5", [0.5] * 4, behind=2)
     text = shown(tmp_path / "run.h5")
