@@ -2,7 +2,7 @@
 
 from hpcfl.data.catalog import SOURCES, fetch, find_root, load, load_labels
 from hpcfl.data.dataset import Dataset, Labels
-from hpcfl.data.partition import PARTITIONS, class_counts, deal
+from hpcfl.data.partition import PARTITIONS, class_counts, deal, owners
 
 __all__ = [
     "PARTITIONS",
@@ -15,4 +15,5 @@ __all__ = [
     "find_root",
     "load",
     "load_labels",
+    "owners",
 ]

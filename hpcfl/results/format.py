@@ -5,7 +5,7 @@ from typing import NamedTuple
 import h5py
 
 FORMAT = "hpcfl"
-VERSION = "1.0"
+VERSION = "1.1"
 
 # The codes of /events/status. A new kind of ending gets a new number, never an old one.
 STATUS = {"ok": 0, "failed": 1, "straggler": 2, "dropped": 3}
@@ -70,6 +70,8 @@ CLIENTS = {
     "delay": Column("delay", "<f8", "s", "the delay that the job gives to the client's updates"),
     "architecture": Column("architecture", None, "", "the model that the client trains"),
 }
+
+PARTITION = Column("client", "<i4", "", "the client that holds the training sample; -1 for none")
 
 # The order of the counts in the root attribute `committed`.
 TABLES = {"rounds": ROUNDS, "events": EVENTS, "failures": FAILURES}

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import h5py
 import numpy as np
 
-from hpcfl.results.format import CLIENTS
+from hpcfl.results.format import CLIENTS, PARTITION
 from hpcfl.results.table import describe, share_dimension
 
 # One tensor of a model: its name, shape, kind ("parameter", "buffer" or "constant"), and its place: where it starts in
@@ -53,6 +53,12 @@ def write_clients(group: h5py.Group, columns: Mapping[str, np.ndarray], labels: 
                 group["label"] = fixed(list(labels) or [str(label) for label in range(values.shape[1])])
             share_dimension(dataset, 1, group["label"])
         describe(dataset, CLIENTS[name])
+
+
+def write_partition(group: h5py.Group, owner: np.ndarray) -> None:
+    """Which client holds each training sample: what the next run needs to deal them in the same way."""
+    dataset = group.create_dataset(PARTITION.name, data=np.asarray(owner, PARTITION.dtype), chunks=True)
+    describe(dataset, PARTITION)
 
 
 def write_model(group: h5py.Group, vector: np.ndarray, layout: Sequence[Tensor]) -> None:

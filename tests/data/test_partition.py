@@ -8,16 +8,17 @@ from hpcfl.data.sample import stratified
 from hpcfl.errors import JobError
 from hpcfl.rng import stream
 
-# One entry per row of the table: a partition without one fails the first test below.
+# The partitions that deal all samples to any number of clients; the others have tests of their own.
 PARAMS = {"iid": {}, "dirichlet": {"beta": 0.5}, "shards": {"shards_per_client": 2}}
+OTHERS = ("labels", "natural", "file")
 LABELS = stream(0, "labels").integers(0, 10, 1437)  # as many as the digits
 
 
 def test_every_partition_keeps_the_contract():
-    assert list(PARAMS) == list(PARTITIONS)
+    assert [*PARAMS, *OTHERS] == list(PARTITIONS)
 
 
-@pytest.fixture(params=PARTITIONS)
+@pytest.fixture(params=PARAMS)
 def name(request):
     return request.param
 
@@ -112,7 +113,7 @@ def test_mistakes_that_any_partition_finds(name, changes, message):
             {"beta": 1, "min_examples": 5, "examples_per_client": 4},
             "partition.examples_per_client = 4: must not be less than partition.min_examples = 5",
         ),
-        ("iid", {"beta": 1}, "partition.beta: unknown key; valid: examples_per_client"),
+        ("iid", {"beta": 1}, "partition.beta: unknown key; valid: amounts, examples_per_client"),
         ("shards", {"shards_per_client": 0}, "partition.shards_per_client = 0: must be greater than 0"),
         ("shards", {"shards_per_client": 1.5}, "partition.shards_per_client = 1.5: must be a whole number"),
         (
