@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from hpcfl.data.params import COUNT, POSITIVE, REAL, Kind, bind, choice
+from hpcfl.data.params import COUNT, REAL, Kind, bind, choice
 from hpcfl.errors import JobError
 
 LARGEST = 10**9
@@ -18,8 +18,9 @@ AMOUNTS = Kind(
     "or {name = 'power_law', exponent = a, min = x}",
     lambda value: value is None or isinstance(value, list | tuple | Mapping),
 )
-NOT_NEGATIVE = Kind("a finite number", REAL.fits, "0 or greater", lambda value: value >= 0)
-ABOVE_ONE = Kind("a finite number", REAL.fits, "greater than 1", lambda value: value > 1)
+MEAN = Kind("a number", REAL.fits, f"greater than 0, at most {LARGEST:,}", lambda value: 0 < value <= LARGEST)
+SIGMA = Kind("a number", REAL.fits, "from 0 to 10", lambda value: 0 <= value <= 10)
+EXPONENT = Kind("a finite number", REAL.fits, "greater than 1", lambda value: value > 1)
 
 
 def uniform(
@@ -33,8 +34,8 @@ def lognormal(
     clients: int,
     rng: np.random.Generator,
     *,
-    mean: Annotated[float, POSITIVE],
-    sigma: Annotated[float, NOT_NEGATIVE],
+    mean: Annotated[float, MEAN],
+    sigma: Annotated[float, SIGMA],
     min: Annotated[int, AMOUNT] = 1,
     max: Annotated[int, AMOUNT] = LARGEST,
 ) -> np.ndarray:
@@ -42,8 +43,7 @@ def lognormal(
 
     What lies outside `min` to `max` is clipped to them, which moves the mean.
     """
-    with np.errstate(over="ignore"):  # an infinite number is clipped like any other that is too large
-        drawn = np.exp(np.log(mean) - sigma**2 / 2 + sigma * rng.standard_normal(clients))
+    drawn = np.exp(np.log(mean) - sigma**2 / 2 + sigma * rng.standard_normal(clients))
     return np.clip(np.rint(drawn), min, max)
 
 
@@ -51,7 +51,7 @@ def power_law(
     clients: int,
     rng: np.random.Generator,
     *,
-    exponent: Annotated[float, ABOVE_ONE],
+    exponent: Annotated[float, EXPONENT],
     min: Annotated[int, AMOUNT],
     max: Annotated[int, AMOUNT] = LARGEST,
 ) -> np.ndarray:

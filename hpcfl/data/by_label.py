@@ -93,7 +93,7 @@ def _drawn(
         )
     if not 1 <= min(numbers) <= max(numbers) <= len(present):
         worst = min(numbers) and max(numbers)
-        raise JobError(f"{said}: gives a client {worst} labels; the training samples have {len(present)}, so 1 to that")
+        raise JobError(f"{said}: gives a client {worst} labels; valid are 1 to {len(present)}, as many as there are")
     if shuffle:
         return _from_decks(numbers, present, rng)
     return [rng.choice(present, number, replace=False) for number in numbers]
