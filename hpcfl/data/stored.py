@@ -43,9 +43,10 @@ def _from_results(file: Path, key: str, samples: int) -> np.ndarray:
     with h5py.File(file, "r", locking=False) as results:
         if results.attrs.get("format") != "hpcfl":
             raise JobError(f"{key}: is an HDF5 file, but no result file of hpcfl")
-        if "partition/client" not in results:
+        client = results.get("partition/client")
+        if not isinstance(client, h5py.Dataset):
             raise JobError(f"{key}: has no /partition: an older hpcfl wrote it; run that job again")
-        return _checked(results["partition/client"], key, samples)[:]
+        return _checked(client, key, samples)[:]
 
 
 def _from_array(file: Path, key: str, samples: int) -> np.ndarray:
