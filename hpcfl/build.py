@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from hpcfl.components import check_signature, construct, locate, make
 from hpcfl.core import World, first_line
-from hpcfl.data import Dataset, class_counts, find_root, load
+from hpcfl.data import Dataset, Labels, class_counts, find_root, load, owners
 from hpcfl.errors import JobError, LaunchError
 from hpcfl.federation import build_schedule, build_world, component, deal_samples, hold_out, reach_modules
 from hpcfl.flat import Layout
@@ -69,13 +69,14 @@ class Parts:
     test: Samples | None
     labels: tuple[str, ...]
     """Names of the classes."""
-    examples: int
-    """Size of the training set."""
+    owner: np.ndarray
+    """(N,) int32: the client that holds each training sample, or -1."""
 
     @property
     def fingerprint(self) -> str:
         """Equal on ranks that hold the same clients and the same first model."""
-        state = hashlib.sha256(self.world.counts.tobytes())
+        state = hashlib.sha256(self.owner.tobytes())
+        state.update(self.world.counts.tobytes())
         state.update(self.world.initial.cpu().numpy().tobytes())
         return state.hexdigest()[:16]
 
@@ -97,12 +98,15 @@ def assemble(job: JobFile, device: torch.device, *, trains: bool, serves: bool) 
     strategy = build_strategy(spec)
     schedule = build_schedule(spec)
     dataset = load(spec.data.name, root=find_root(spec.data.root, os.environ), params=spec.data.params)
-    parts, held_out = hold_out(spec, dataset.y_train, deal_samples(spec, dataset.y_train, strategy.pooled))
+    labels = Labels(dataset.y_train, dataset.classes, dataset.holders)
+    dealt = deal_samples(spec, labels, strategy.pooled)
+    parts, held_out = hold_out(spec, dataset.y_train, dealt)
     module = build_model(spec, dataset)
     layout = Layout.of(module)
     world = build_world(
         spec, schedule, class_counts(dataset.y_train, parts, dataset.classes), 4 * layout.size,
-        travels=functools.partial(strategy.travels, layout), layout=layout, initial=layout.pack(module).to(device),
+        pooled=strategy.pooled, travels=functools.partial(strategy.travels, layout),
+        layout=layout, initial=layout.pack(module).to(device),
         held_out=np.array([len(part) for part in held_out]) if spec.client.test_size else None,
     )  # fmt: skip
     sampled = dataset.mean, dataset.std, device, device.type == "cpu" and likes_channels_last(module, dataset.shape)
@@ -110,7 +114,7 @@ def assemble(job: JobFile, device: torch.device, *, trains: bool, serves: bool) 
     test = Samples(dataset.x_test, dataset.y_test, *sampled) if serves else None
     own = (held_out, spec.server.test_batch_size) if spec.client.test_size else ()
     trainer = Trainer(world, strategy, module, build_recipe(spec), train, parts, device, *own)
-    return Parts(world, strategy, schedule, trainer, test, dataset.labels, len(dataset.y_train))
+    return Parts(world, strategy, schedule, trainer, test, dataset.labels, owners(dealt, len(dataset.y_train)))
 
 
 def build_strategy(spec: JobSpec) -> Any:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from hpcfl.components import construct, locate, make
 from hpcfl.core import World, first_line, whole_model
-from hpcfl.data import class_counts, deal, find_root, load_labels, stratified
+from hpcfl.data import Labels, class_counts, deal, find_root, load_labels, stratified
 from hpcfl.devices import SPEEDS, STALE, Devices, stale_delays
 from hpcfl.errors import HpcflError, JobError
 from hpcfl.jobfile import JobFile
@@ -35,8 +35,10 @@ def foresee(job: JobFile, model_bytes: float = 0.0) -> tuple[Any, World]:
     reach_modules(job)
     schedule = build_schedule(spec)
     labels = load_labels(spec.data.name, root=find_root(spec.data.root, os.environ), params=spec.data.params)
-    parts, _ = hold_out(spec, labels.y, deal_samples(spec, labels.y, pooled=is_pooled(spec)))
-    return schedule, build_world(spec, schedule, class_counts(labels.y, parts, labels.classes), model_bytes)
+    pooled = is_pooled(spec)
+    parts, _ = hold_out(spec, labels.y, deal_samples(spec, labels, pooled))
+    counts = class_counts(labels.y, parts, labels.classes)
+    return schedule, build_world(spec, schedule, counts, model_bytes, pooled=pooled)
 
 
 def is_pooled(spec: JobSpec) -> bool:
@@ -74,11 +76,10 @@ def component(key: str, given: Any) -> Component:
         raise JobError(f"{key} = {given!r}: {'.'.join(map(str, error['loc']))}: {error['msg'].lower()}") from None
 
 
-def deal_samples(spec: JobSpec, labels: np.ndarray, pooled: bool) -> list[np.ndarray]:
+def deal_samples(spec: JobSpec, labels: Labels, pooled: bool) -> list[np.ndarray]:
     """Each client's places in the training set; `pooled` makes them one client."""
-    parts = deal(
-        spec.partition.name, labels, spec.partition.clients, stream(spec.seed, "partition"), **spec.partition.params
-    )
+    dealt, rng = spec.partition, stream(spec.seed, "partition")
+    parts = deal(dealt.name, labels.y, dealt.clients, rng, labels.holders, **dealt.params)
     if pooled:
         parts = [np.sort(np.concatenate(parts))]
     if spec.server.min_clients > len(parts):
@@ -109,12 +110,13 @@ def build_world(
     counts: np.ndarray,
     model_bytes: float,
     *,
+    pooled: bool,
     travels: Callable[[int], float] = whole_model,
     **model: Any,
 ) -> World:
     """The world of `counts` (clients, classes) samples; the schedule is asked for its groups, and then tried on it.
 
-    `model` is the layout and the initial vector, where there are any.
+    `pooled`: they are one client's instead of all. `model` is the layout and the initial vector, where there are any.
     """
     epochs = spec.client.epochs
     settings: dict[str, Any] = {
@@ -123,7 +125,7 @@ def build_world(
         "counts": counts,
         "batch_size": spec.client.batch_size,
         "epochs": (epochs, epochs) if isinstance(epochs, int) else (epochs[0], epochs[1]),
-        "devices": build_devices(spec, len(counts), model_bytes),
+        "devices": build_devices(spec, len(counts), model_bytes, pooled),
         "travels": travels,
         **model,
     }
@@ -135,10 +137,10 @@ def build_world(
     return world
 
 
-def build_devices(spec: JobSpec, clients: int, model_bytes: float) -> Devices:
+def build_devices(spec: JobSpec, clients: int, model_bytes: float, pooled: bool = False) -> Devices:
     """The devices of [client.device]. One client instead of all (`centralized`) has none of their particulars."""
     given = spec.client.device
-    if clients != spec.partition.clients:
+    if pooled:
         given = ClientDevice(seconds_per_step=given.seconds_per_step)
     step_s = np.full(clients, given.seconds_per_step)
     if given.speed:

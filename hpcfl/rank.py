@@ -75,7 +75,7 @@ def serve(
     # Open MPI gives rank 0 a terminal of its own, whatever its output really goes to
     live = environment["launcher"] != "openmpi"
     with writer, Reporter(world.rounds, live=live) as progress:
-        writer.start(job.text, spec.resolved(), environment, clients, parts.labels)
+        writer.start(job.text, spec.resolved(), environment, clients, parts.labels, parts.owner)
         record = Recorder(
             world, pool, writer, progress, parts.evaluate(spec.server.test_batch_size), parts.trainer.constants(),
             send=parts.strategy.send, evaluate_every=spec.server.evaluate_every, keep_every=spec.checkpoint.every,
@@ -103,7 +103,7 @@ def build_pool(spec: JobSpec, parts: build.Parts, transport: Any) -> Collective 
 def open_results(job: JobFile, path: Any, parts: build.Parts) -> Writer:
     """The result file, made before any rank trains: what cannot be written is known now."""
     kept = 1 + (job.spec.rounds // job.spec.checkpoint.every if job.spec.checkpoint.every else 0)
-    expected = kept * 4 * parts.world.layout.size + job.spec.rounds * 200
+    expected = kept * 4 * parts.world.layout.size + job.spec.rounds * 200 + parts.owner.nbytes
     return Writer(path, overwrite=job.spec.results.overwrite, expected_bytes=expected)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from hpcfl.errors import JobError
 
@@ -66,9 +66,16 @@ class Partition(Component):
     """How the training data is dealt to the virtual clients."""
 
     name: str = "iid"
-    """iid, dirichlet, shards, or a dotted path."""
-    clients: Positive = 10
-    """Number of virtual clients; independent of the number of ranks."""
+    """iid, dirichlet, shards, labels (so many labels each), natural (writers, speakers, subjects), file (as in the
+    result file of an earlier run), or a dotted path."""
+    clients: Annotated[Positive | None, Field(validate_default=True)] = None
+    """Number of virtual clients, independent of the number of ranks; without it 10, and for natural and file as many as
+    there are."""
+
+    @field_validator("clients")
+    @classmethod
+    def _counted(cls, clients: int | None, info: ValidationInfo) -> int | None:
+        return 10 if clients is None and info.data.get("name") not in ("natural", "file") else clients
 
 
 class Model(Component):

@@ -17,6 +17,6 @@ def validate_job(path: str, overrides: Sequence[str]) -> None:
     spec, world = job.spec, parts.world
     examples = world.counts.sum(axis=1)
     print(f"{path} is valid: {spec.strategy.name}, {spec.rounds} rounds, seed {spec.seed}")
-    print(f"  data     {spec.data.name}: {parts.examples} training and {len(parts.test)} test samples")
+    print(f"  data     {spec.data.name}: {len(parts.owner)} training and {len(parts.test)} test samples")
     print(f"  clients  {world.clients}, with {examples.min()} to {examples.max()} samples ({spec.partition.name})")
     print(f"  model    {spec.model.name}: {world.layout.trainable:,} trainable of {world.layout.size:,} numbers")

@@ -2,7 +2,7 @@
 
 from hpcfl.data.catalog import SOURCES, fetch, find_root, load, load_labels
 from hpcfl.data.dataset import Dataset, Labels
-from hpcfl.data.partition import PARTITIONS, class_counts, deal
+from hpcfl.data.partition import PARTITIONS, class_counts, deal, owners
 from hpcfl.data.sample import stratified
 
 __all__ = [
@@ -16,5 +16,6 @@ __all__ = [
     "find_root",
     "load",
     "load_labels",
+    "owners",
     "stratified",
 ]

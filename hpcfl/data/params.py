@@ -2,7 +2,7 @@
 
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
@@ -51,6 +51,7 @@ COUNT = Kind("a whole number", _whole, "greater than 0", lambda value: value > 0
 REAL = Kind("a finite number", _real)
 POSITIVE = Kind("a finite number", _real, "greater than 0", lambda value: value > 0)
 SHARE = Kind("a number", _real, "greater than 0 and less than 1", lambda value: 0 < value < 1)
+FLAG = Kind("true or false", lambda value: isinstance(value, bool))
 TEXT = Kind("a text in quotes", lambda value: isinstance(value, str), "at least one character long", bool)
 LENGTHS = Kind("a list of whole numbers", _lengths, "greater than 0 throughout", lambda value: min(value) > 0)
 
@@ -61,18 +62,25 @@ def choice(*valid: str) -> Kind:
 
 
 def bind(
-    function: Callable, params: Mapping[str, Any], section: str, skip: int = 0, also: Mapping[str, Kind] | None = None
+    function: Callable,
+    params: Mapping[str, Any],
+    section: str,
+    skip: int = 0,
+    also: Mapping[str, Kind] | None = None,
+    apart: Collection[str] = (),
 ) -> dict[str, Any]:
     """All keyword arguments of `function`: `params`, and defaults for the rest.
 
-    The first `skip` arguments come from elsewhere. `also` are further valid keys, with their kinds. JobError for a key
-    that is unknown, missing or not of its kind.
+    The first `skip` arguments, and those named in `apart`, come from elsewhere. `also` are further valid keys, with
+    their kinds. JobError for a key that is unknown, missing or not of its kind.
     """
     try:
         arguments = list(inspect.signature(function).parameters.values())[skip:]
     except ValueError:  # compiled functions may hide their signature: they check for themselves
         return dict(params)
-    named = {argument.name: argument for argument in arguments if argument.kind in _NAMED}
+    named = {
+        argument.name: argument for argument in arguments if argument.kind in _NAMED and argument.name not in apart
+    }
     kinds = {**(also or {}), **{name: _kind(argument) for name, argument in named.items()}}
     anything = any(argument.kind is argument.VAR_KEYWORD for argument in arguments)
     for name, value in params.items():

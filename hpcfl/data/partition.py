@@ -4,22 +4,41 @@ Each is a function from the labels to one number per sample: the client that hol
 No sample can be dealt twice, then.
 """
 
+import inspect
+import reprlib
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import numpy as np
 
+from hpcfl.data.amounts import AMOUNTS, draw_amounts, equal, spread
+from hpcfl.data.by_label import by_label
 from hpcfl.data.params import COUNT, POSITIVE, bind, locate, nearest
-from hpcfl.data.sample import stratified
+from hpcfl.data.sample import by_class, stratified
+from hpcfl.data.stored import stored
 from hpcfl.errors import JobError
 
 
-def iid(labels: np.ndarray, clients: int, rng: np.random.Generator) -> np.ndarray:
+def iid(
+    labels: np.ndarray, clients: int, rng: np.random.Generator, *, amounts: Annotated[Any, AMOUNTS] = None
+) -> np.ndarray:
     """Each class split evenly: the samples, in order of class, are dealt like cards until none is left.
 
-    A client's count of a class differs from another's by at most one, and so does its total.
+    A client's count of a class differs from another's by at most one, and so does its total. With `amounts` (see
+    data/amounts.py) each client is dealt that many instead, of each class in proportion, and the rest stays out.
     """
-    owner = np.empty(len(labels), np.int64)
-    owner[_by_class(labels, rng)] = np.arange(len(labels)) % clients
+    owner = np.full(len(labels), -1, np.int64)
+    if equal(amounts):
+        owner[by_class(labels, rng)] = np.arange(len(labels)) % clients
+        return owner
+    sizes = draw_amounts(amounts, clients, rng)
+    if sizes.sum() > len(labels):
+        raise JobError(
+            f"partition.amounts = {reprlib.repr(amounts)}: the {clients:,} clients ask for {sizes.sum():,} samples, "
+            f"there are {len(labels):,} training samples; ask for less, or lower partition.clients"
+        )
+    chosen = stratified(labels, sizes.sum(), rng)
+    owner[chosen[by_class(labels[chosen], rng)]] = spread(sizes, rng)
     return owner
 
 
@@ -56,7 +75,7 @@ def dirichlet(
         if least == 0:
             break
     owner = np.empty(len(labels), np.int64)
-    owner[_by_class(labels, rng)] = np.repeat(np.tile(np.arange(clients), len(present)), best.ravel())
+    owner[by_class(labels, rng)] = np.repeat(np.tile(np.arange(clients), len(present)), best.ravel())
     return _fill_up(owner, clients, min_examples, rng)
 
 
@@ -76,27 +95,87 @@ def shards(
     ends = np.arange(count + 1) * len(labels) // count
     holders = rng.permutation(np.repeat(np.arange(clients), shards_per_client))
     owner = np.empty(len(labels), np.int64)
-    owner[_by_class(labels, rng)] = np.repeat(holders, np.diff(ends))
+    owner[by_class(labels, rng)] = np.repeat(holders, np.diff(ends))
     return owner
 
 
-PARTITIONS = {"iid": iid, "dirichlet": dirichlet, "shards": shards}
+def natural(
+    labels: np.ndarray,
+    clients: int | None,
+    rng: np.random.Generator,
+    *,
+    holders: np.ndarray | None,
+    min_examples: Annotated[int, COUNT] = 1,
+) -> np.ndarray:
+    """Every writer, speaker or subject that the dataset knows is a client, in the order of `holders`.
+
+    Those with fewer than `min_examples` samples are left out; a number of `clients` draws that many of the others.
+    """
+    if holders is None:
+        raise JobError(
+            "partition.name = 'natural': this dataset does not say whom its samples come from; it can be dealt by "
+            f"{', '.join(name for name in PARTITIONS if name != 'natural')}, and an .npz or a function of yours can "
+            "give `holders`"
+        )
+    sizes = np.bincount(holders)
+    kept = np.flatnonzero(sizes >= min_examples)
+    if not len(kept):
+        raise JobError(
+            f"partition.min_examples = {min_examples}: no holder has that many; the largest has {sizes.max()}"
+        )
+    if clients is not None:
+        if clients > len(kept):
+            raise JobError(
+                f"partition.clients = {clients}: there are {len(kept):,} natural holders with at least {min_examples} "
+                "training samples; without partition.clients each of them is a client"
+            )
+        kept = np.sort(rng.choice(kept, clients, replace=False))
+    client = np.full(len(sizes), -1)
+    client[kept] = np.arange(len(kept))
+    return client[holders]
 
 
-def deal(name: str, labels: np.ndarray, clients: int, rng: np.random.Generator, /, **params: Any) -> list[np.ndarray]:
+PARTITIONS = {
+    "iid": iid,
+    "dirichlet": dirichlet,
+    "shards": shards,
+    "labels": by_label,
+    "natural": natural,
+    "file": stored,
+}
+
+AS_THEY_ARE = ("natural", "file")
+"""Partitions that say themselves how many clients there are and how much they hold: a limit may be one for few."""
+
+
+def deal(
+    name: str,
+    labels: np.ndarray,
+    clients: int | None,
+    rng: np.random.Generator,
+    holders: np.ndarray | None = None,
+    /,
+    **params: Any,
+) -> list[np.ndarray]:
     """The sample indices of each client: `clients` disjoint sorted int64 arrays, none of them empty.
 
-    `name` is in the table, or the dotted path of a function (labels, clients, rng, **params) -> owners. Every partition
-    takes `examples_per_client`: a client that is dealt more keeps that many, drawn from its classes in proportion.
-    JobError names the key of a mistake, as `partition.beta = -1: must be greater than 0`.
+    `name` is in the table, or the dotted path of a function (labels, clients, rng, **params) -> owners; one that has a
+    parameter `holders` is given the dataset's. `clients` may be None for `natural` and `file`, which know how many
+    there are. Every partition takes `examples_per_client`: a client that is dealt more keeps that many, drawn from its
+    classes in proportion. JobError names the key of a mistake, as `partition.beta = -1: must be greater than 0`.
     """
     if name not in PARTITIONS and "." not in name:
         raise nearest("partition.name", name, PARTITIONS)
     partition = PARTITIONS[name] if name in PARTITIONS else locate(name, "partition.name")
-    params = bind(partition, params, "partition", skip=3, also={"examples_per_client": COUNT})
+    known = {"holders": holders} if _takes_holders(partition) else {}
+    params = bind(partition, params, "partition", skip=3, also={"examples_per_client": COUNT}, apart=known)
     limit = params.pop("examples_per_client", None)
-    _check_sizes(len(labels), clients, limit, params.get("min_examples", 1))
-    owner = np.asarray(partition(labels, clients, rng, **params))
+    if clients is not None:
+        _check_clients(clients, len(labels))
+    if limit is not None:
+        _check_limit(limit, 0 if name in AS_THEY_ARE else clients, len(labels), params.get("min_examples", 1))
+    owner = np.asarray(partition(labels, clients, rng, **params, **known))
+    clients = clients or owner.max() + 1
     _check_owner(owner, name, len(labels), clients)
     order = np.argsort(owner, kind="stable")
     ends = np.searchsorted(owner[order], np.arange(clients + 1))
@@ -111,14 +190,31 @@ def class_counts(labels: np.ndarray, parts: list[np.ndarray], classes: int) -> n
     return np.stack([np.bincount(labels[part], minlength=classes) for part in parts]).astype(np.int64)
 
 
-def _check_sizes(samples: int, clients: int, limit: int | None, min_examples: int) -> None:
+def owners(parts: list[np.ndarray], samples: int) -> np.ndarray:
+    """(samples,) int32: the client that holds each training sample, or -1; what the partition `file` reads."""
+    owner = np.full(samples, -1, np.int32)
+    for client, part in enumerate(parts):
+        owner[part] = client
+    return owner
+
+
+def _takes_holders(partition: Callable) -> bool:
+    try:
+        return "holders" in inspect.signature(partition).parameters
+    except ValueError:  # compiled functions may hide their signature
+        return False
+
+
+def _check_clients(clients: int, samples: int) -> None:
     COUNT.check(clients, "partition.clients")
     if clients > samples:
         raise JobError(
             f"partition.clients = {clients}: there are only {samples:,} training samples, and every client needs one"
         )
-    if limit is None:
-        return
+
+
+def _check_limit(limit: int, clients: int, samples: int, min_examples: int) -> None:
+    """`clients` is 0 where sizes are what they are, and a limit larger than most is none for them."""
     if limit * clients > samples:
         raise JobError(
             f"partition.examples_per_client = {limit}: {clients:,} clients would need {limit * clients:,} training "
@@ -139,12 +235,6 @@ def _check_owner(owner: np.ndarray, name: str, samples: int, clients: int) -> No
     if idle := np.setdiff1d(np.arange(clients), owner).tolist():
         some = ", ".join(map(str, idle[:5])) + (", ..." if len(idle) > 5 else "")
         raise JobError(f"partition.name = {name!r}: leaves {len(idle)} of {clients} clients without samples ({some})")
-
-
-def _by_class(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """All sample indices in order of class, at random within each."""
-    order = rng.permutation(len(labels))
-    return order[np.argsort(labels[order], kind="stable")]
 
 
 def _fill_up(owner: np.ndarray, clients: int, least: int, rng: np.random.Generator) -> np.ndarray:

@@ -81,5 +81,7 @@ OWN = {
     "accuracy": Column("accuracy", "<f8", "", "share of its held-out samples predicted correctly; NaN without any"),
 }
 
+PARTITION = Column("client", "<i4", "", "the client that holds the training sample; -1 for none")
+
 # The order of the counts in the root attribute `committed`.
 TABLES = {"rounds": ROUNDS, "events": EVENTS, "failures": FAILURES}

@@ -108,6 +108,11 @@ class Reader:
             for name, value in columns.items()
         }
 
+    @cached_property
+    def partition(self) -> np.ndarray | None:
+        """(N,) int32: the client that holds each training sample, or -1; None where the file does not say."""
+        return _read(self.path, self._file["partition/client"]) if "partition/client" in self._file else None
+
     @property
     def start_time(self) -> str:
         return self._text("start_time")

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import h5py
 import numpy as np
 
-from hpcfl.results.format import CLIENTS, OWN
+from hpcfl.results.format import CLIENTS, OWN, PARTITION
 from hpcfl.results.table import describe, share_dimension
 
 # One tensor of a model: its name, shape, kind ("parameter", "buffer" or "constant"), and its place: where it starts in
@@ -83,6 +83,12 @@ def cut_own(clients: h5py.Group, last_step: int) -> None:
         rows = int((group["step"][:] <= last_step).sum())
         for name in ("step", *OWN):
             group[name].resize(rows, 0)
+
+
+def write_partition(group: h5py.Group, owner: np.ndarray) -> None:
+    """Which client holds each training sample: what the next run needs to deal them in the same way."""
+    dataset = group.create_dataset(PARTITION.name, data=np.asarray(owner, PARTITION.dtype), chunks=True)
+    describe(dataset, PARTITION)
 
 
 def write_model(group: h5py.Group, vector: np.ndarray, layout: Sequence[Tensor]) -> None:

@@ -22,6 +22,7 @@ from hpcfl.results.sections import (
     write_environment,
     write_job,
     write_model,
+    write_partition,
 )
 from hpcfl.results.table import Table
 
@@ -38,6 +39,7 @@ NEXUS = {
     "job": {"NX_class": "NXcollection"},
     "environment": {"NX_class": "NXcollection"},
     "clients": {"NX_class": "NXdata", "signal": "examples", "axes": ["client"]},
+    "partition": {"NX_class": "NXcollection"},
     "rounds": {"NX_class": "NXdata", "signal": "accuracy", "auxiliary_signals": ["loss"], "axes": ["step"]},
     "events": {"NX_class": "NXcollection"},
     "failures": {"NX_class": "NXcollection"},
@@ -85,6 +87,7 @@ class Writer:
         environment: Mapping[str, object],
         clients: Mapping[str, np.ndarray],
         labels: Sequence[str] = (),
+        owner: np.ndarray | None = None,
     ) -> None:
         """Record what runs, where, and on which clients.
 
@@ -92,6 +95,7 @@ class Writer:
         environment: a str, bool, int, float or list of str per name; None is left out.
         clients: some of examples (N,), classes (N, C), delay (N,) in seconds, architecture (N,) of str.
         labels: the names of the C classes, by default their numbers.
+        owner: (samples,) the client that holds each training sample, in the dataset's order, or -1.
         """
         with self._writing() as file:
             # First of the root's messages, so that it lies within one page of the file, and a kill cannot tear it.
@@ -105,6 +109,8 @@ class Writer:
             write_job(file["job"], job_text, job)
             write_environment(file["environment"], environment)
             write_clients(file["clients"], clients, labels)
+            if owner is not None:
+                write_partition(file["partition"], owner)
             self._tables = {name: Table(file[name], columns, CHUNKS[name]) for name, columns in TABLES.items()}
             # Makes room for this name in the root's index, which could not be read by anyone while it grew at the end.
             file["end_time"] = _now()

@@ -3,21 +3,22 @@
 import numpy as np
 import pytest
 
-from hpcfl.data import PARTITIONS, class_counts, deal
+from hpcfl.data import PARTITIONS, class_counts, deal, owners
 from hpcfl.data.sample import stratified
 from hpcfl.errors import JobError
 from hpcfl.rng import stream
 
-# One entry per row of the table: a partition without one fails the first test below.
+# The partitions that deal all samples to any number of clients; the others have tests of their own.
 PARAMS = {"iid": {}, "dirichlet": {"beta": 0.5}, "shards": {"shards_per_client": 2}}
+OTHERS = ("labels", "natural", "file")
 LABELS = stream(0, "labels").integers(0, 10, 1437)  # as many as the digits
 
 
 def test_every_partition_keeps_the_contract():
-    assert list(PARAMS) == list(PARTITIONS)
+    assert [*PARAMS, *OTHERS] == list(PARTITIONS)
 
 
-@pytest.fixture(params=PARTITIONS)
+@pytest.fixture(params=PARAMS)
 def name(request):
     return request.param
 
@@ -112,7 +113,7 @@ def test_mistakes_that_any_partition_finds(name, changes, message):
             {"beta": 1, "min_examples": 5, "examples_per_client": 4},
             "partition.examples_per_client = 4: must not be less than partition.min_examples = 5",
         ),
-        ("iid", {"beta": 1}, "partition.beta: unknown key; valid: examples_per_client"),
+        ("iid", {"beta": 1}, "partition.beta: unknown key; valid: amounts, examples_per_client"),
         ("shards", {"shards_per_client": 0}, "partition.shards_per_client = 0: must be greater than 0"),
         ("shards", {"shards_per_client": 1.5}, "partition.shards_per_client = 1.5: must be a whole number"),
         (
@@ -211,6 +212,66 @@ def test_stratified_favours_nobody():
     assert hits == pytest.approx(300, abs=5 * np.sqrt(300))
 
 
+HOLDERS = stream(1, "holders").integers(0, 30, len(LABELS))
+
+
+def test_every_natural_holder_is_a_client():
+    parts = deal("natural", LABELS, None, stream(0, "partition"), HOLDERS)
+    assert len(parts) == 30
+    assert all((HOLDERS[part] == holder).all() for holder, part in enumerate(parts))
+    assert sum(map(len, parts)) == len(LABELS)
+
+
+def test_some_of_the_natural_holders_drawn_by_the_seed():
+    def drawn(seed, clients=8):
+        parts = deal("natural", LABELS, clients, stream(seed, "partition"), HOLDERS)
+        assert all(len(part) == np.isin(HOLDERS, HOLDERS[part[0]]).sum() for part in parts)
+        return [int(HOLDERS[part[0]]) for part in parts]
+
+    assert drawn(1) == drawn(1) == sorted(set(drawn(1)))
+    assert len(drawn(1)) == 8
+    assert drawn(1) != drawn(2)
+    assert drawn(1, 30) == list(range(30))
+
+
+def test_holders_with_few_samples_are_left_out():
+    sizes = np.bincount(HOLDERS)
+    parts = deal("natural", LABELS, None, stream(0, "partition"), HOLDERS, min_examples=50)
+    assert [len(part) for part in parts] == sizes[sizes >= 50].tolist()
+    assert len(deal("natural", LABELS, 3, stream(0, "partition"), HOLDERS, min_examples=50)) == 3
+
+
+@pytest.mark.parametrize("clients", [None, 30])
+def test_a_limit_need_not_hold_for_every_holder(clients):
+    parts = deal("natural", LABELS, clients, stream(0, "partition"), HOLDERS, examples_per_client=50)
+    assert [len(part) for part in parts] == np.minimum(np.bincount(HOLDERS), 50).tolist()
+
+
+@pytest.mark.parametrize(
+    ("clients", "holders", "params", "message"),
+    [
+        (
+            None, None, {},
+            "partition.name = 'natural': this dataset does not say whom its samples come from; it can be dealt by iid, "
+            "dirichlet, shards, labels, file, and an .npz or a function of yours can give `holders`",
+        ),
+        (31, HOLDERS, {}, "partition.clients = 31: there are 30 natural holders with at least 1 training samples"),
+        (1438, HOLDERS, {}, "partition.clients = 1438: there are only 1,437 training samples"),
+        (0, HOLDERS, {}, "partition.clients = 0: must be greater than 0"),
+        (None, HOLDERS, {"min_examples": 99}, "partition.min_examples = 99: no holder has that many; the largest has "),
+        (None, HOLDERS, {"min_examples": 0}, "partition.min_examples = 0: must be greater than 0"),
+        (None, HOLDERS, {"holders": [1]}, "partition.holders: unknown key; valid: examples_per_client, min_examples"),
+    ],
+)  # fmt: skip
+def test_mistakes_about_holders(clients, holders, params, message):
+    with pytest.raises(JobError, match=message):
+        deal("natural", LABELS, clients, stream(0, "partition"), holders, **params)
+
+
+def test_owners_by_hand():
+    assert owners([np.array([0, 3]), np.array([4])], 6).tolist() == [0, -1, -1, 0, 1, -1]
+
+
 MODULE = """
 import numpy as np
 
@@ -218,6 +279,9 @@ def halves(labels, clients, rng, *, start: int = 0):
     owner = np.full(len(labels), -1)
     owner[start : start + 2 * clients] = np.repeat(np.arange(clients), 2)
     return owner
+
+def pairs(labels, clients, rng, holders, *, first: int = 0):
+    return (holders + first) // 2 % clients
 
 def short(labels, clients, rng):
     return np.zeros(3, int)
@@ -241,6 +305,11 @@ def test_a_function_of_ones_own_may_leave_samples_out(module):
     assert [part.tolist() for part in parts] == [[4, 5], [6, 7], [8, 9]]
 
 
+def test_a_function_of_ones_own_may_ask_for_holders(module):
+    parts = deal("own_partition.pairs", LABELS, 5, stream(0, "partition"), HOLDERS, first=2)
+    assert all(set((HOLDERS[part] + 2) // 2 % 5) == {client} for client, part in enumerate(parts))
+
+
 @pytest.mark.parametrize(
     ("name", "params", "message"),
     [
@@ -248,6 +317,7 @@ def test_a_function_of_ones_own_may_leave_samples_out(module):
         ("short", {}, r"returned int64 \(3,\); valid is one whole number for each of the 1,437 samples"),
         ("stranger", {}, r"the client that holds it \(0 to 6\) or -1"),
         ("selfish", {}, r"leaves 6 of 7 clients without samples \(1, 2, 3, 4, 5, ...\)"),
+        ("pairs", {"holders": 1}, "partition.holders: unknown key; valid: examples_per_client, first"),
         ("missing", {}, "module own_partition has no function 'missing'"),
     ],
 )

@@ -11,6 +11,7 @@ CLIENTS = {
     "delay": np.array([0.0, 2.5]),
     "architecture": np.array(["cnn", "résnet"]),
 }
+OWNER = np.array([0, 1, -1, 0, 0, 1])
 VECTOR = np.arange(10, dtype=np.float32)
 LAYOUT = [
     ("bn.weight", (3,), "parameter", 4),

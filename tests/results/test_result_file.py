@@ -8,13 +8,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from small_run import CLIENTS, ENVIRONMENT, JOB, LAYOUT, VECTOR, event, round_row, write_steps
+from small_run import CLIENTS, ENVIRONMENT, JOB, LAYOUT, OWNER, VECTOR, event, round_row, write_steps
 
 import hpcfl.results
 from hpcfl.errors import ResultError
 from hpcfl.results import Writer, open_results
 from hpcfl.results.format import CLIENTS as CLIENT_COLUMNS
-from hpcfl.results.format import EVENTS, ROUNDS, STATUS
+from hpcfl.results.format import EVENTS, PARTITION, ROUNDS, STATUS
 
 PAGE = (Path(hpcfl.results.__file__).parents[1] / "docs" / "result-file.md").read_text()
 
@@ -83,6 +83,17 @@ def test_job_environment_and_clients_come_back_exactly(run):
         assert file["job/seed"][()] == 3
 
 
+def test_the_partition_comes_back_exactly(run):
+    path, writer = run
+    write_steps(writer, 1, 1)
+    with open_results(path) as found:
+        assert found.partition.tolist() == OWNER.tolist()
+        assert found.partition.dtype == np.int32
+    with h5py.File(path, "r") as file:
+        assert file["partition/client"].compression is None
+        assert file["partition/client"].attrs["description"].startswith("the client that holds")
+
+
 def test_text_that_is_not_utf8_is_recorded_all_the_same(tmp_path):
     with Writer(tmp_path / "run.h5") as writer:
         writer.start("", {}, {"argv": ["\udcff.toml"], "hosts": []}, {"examples": np.array([1])})
@@ -90,6 +101,7 @@ def test_text_that_is_not_utf8_is_recorded_all_the_same(tmp_path):
     with open_results(tmp_path / "run.h5") as found:
         assert found.environment == {"argv": ["?.toml"], "hosts": []}
         assert found.job_text == ""
+        assert found.partition is None
 
 
 def test_models_come_back_by_step_and_name(run):
@@ -171,7 +183,9 @@ def test_viewers_find_their_way(run):
         assert h5py.check_enum_dtype(file["events/status"].dtype) == STATUS
 
 
-@pytest.mark.parametrize("column", [*ROUNDS, *EVENTS, *CLIENT_COLUMNS.values()], ids=lambda column: column.name)
+@pytest.mark.parametrize(
+    "column", [*ROUNDS, *EVENTS, *CLIENT_COLUMNS.values(), PARTITION], ids=lambda column: column.name
+)
 def test_the_page_specifies_every_column(column):
     rows = [line.split("|") for line in PAGE.splitlines() if line.startswith(f"| {column.name} |")]
     assert any(
