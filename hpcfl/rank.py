@@ -26,6 +26,7 @@ from hpcfl.results import Writer
 from hpcfl.runner import DOWNLOAD_S, agree, agree_device, connect
 from hpcfl.schema import JobSpec
 from hpcfl.signals import Outlook
+from hpcfl.tracking import Trackers, require
 from hpcfl.wallclock import WallClock
 
 __all__ = ["run_rank"]
@@ -73,11 +74,11 @@ def serve(
     }
     # Open MPI gives rank 0 a terminal of its own, whatever its output really goes to
     live = environment["launcher"] != "openmpi"
-    with writer, Reporter(world.rounds, live=live) as progress:
+    with Reporter(world.rounds, live=live) as progress, Trackers(spec, progress.line) as trackers, writer:
         writer.start(job.text, spec.resolved(), environment, clients, parts.labels)
         record = Recorder(
             world, pool, writer, progress, parts.evaluate(spec.server.test_batch_size), parts.trainer.constants(),
-            evaluate_every=spec.server.evaluate_every, keep_every=spec.checkpoint.every,
+            trackers=trackers, evaluate_every=spec.server.evaluate_every, keep_every=spec.checkpoint.every,
             outlook=outlook,
         )  # fmt: skip
         steps = (
@@ -100,7 +101,8 @@ def build_pool(spec: JobSpec, parts: build.Parts, transport: Any) -> Collective 
 
 
 def open_results(job: JobFile, path: Any, parts: build.Parts) -> Writer:
-    """The result file, made before any rank trains: what cannot be written is known now."""
+    """The result file, made before any rank trains: what cannot be written, or tracked, is known now."""
+    require(job.spec.tracking)
     kept = 1 + (job.spec.rounds // job.spec.checkpoint.every if job.spec.checkpoint.every else 0)
     expected = kept * 4 * parts.world.layout.size + job.spec.rounds * 200
     return Writer(path, overwrite=job.spec.results.overwrite, expected_bytes=expected)
