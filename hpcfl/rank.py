@@ -48,23 +48,27 @@ def run_rank(placement: Placement, rendezvous: Any, job: JobFile, outlook: Outlo
     path = build.result_path(spec)
     writer = agree(placement, rendezvous, lambda: open_results(job, path, parts) if serves else None)
     transport = connect(placement, rendezvous, device, spec.server.timeout_s)
+    orderly = True
     with transport:
         try:
             pool = build_pool(spec, parts, transport)
             if serves:
                 outlook.file = str(path)
                 environment = describe(placement, rendezvous.mpi, transport.backend, described, spec.threads)
-                serve(job, parts, pool, writer, environment, outlook)
+                orderly = serve(job, parts, pool, writer, environment, outlook)
             else:
                 pool.serve()
         except Exception as failure:
             fail(transport, placement, failure)
+    if not orderly:
+        sys.stdout.flush()
+        os._exit(0)  # at a normal exit wandb waits for its own process, which may hang
 
 
 def serve(
     job: JobFile, parts: build.Parts, pool: Collective | Farm, writer: Writer, environment: dict, outlook: Outlook
-) -> None:
-    """Rank 0: the round loop, with the result file open and progress shown."""
+) -> bool:
+    """Rank 0: the round loop, with the result file open and progress shown; whether every tracker came to its end."""
     spec, world = job.spec, parts.world
     clients = {
         "examples": world.counts.sum(axis=1),
@@ -90,6 +94,7 @@ def serve(
         writer.finish()
         progress.line(f"results: {outlook.file}")
         progress.line(f"look into it: hpcfl show {outlook.file}")
+    return not trackers.lost
 
 
 def build_pool(spec: JobSpec, parts: build.Parts, transport: Any) -> Collective | Farm:

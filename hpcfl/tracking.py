@@ -93,7 +93,8 @@ class Desk(Thread):
 
     def __init__(self, name: str, open_tracker: Callable[[], Tracker], say: Callable[[str], None]):
         super().__init__(name=f"tracking {name}", daemon=True)
-        self.tracker, self._open, self._say = name, open_tracker, say
+        self.tracker, self.lost = name, False
+        self._open, self._say = open_tracker, say
         self._rows: SimpleQueue[Mapping[str, float] | bool] = SimpleQueue()
         self.start()
 
@@ -117,8 +118,9 @@ class Desk(Thread):
             self._tell(f"stopped: {first_line(failure).rstrip('.')}")
 
     def _tell(self, what: str) -> None:
-        say, self._say = self._say, lambda line: None  # once
-        say(f"tracking: {self.tracker} {what}; the run goes on without it")
+        if not self.lost:
+            self.lost = True
+            self._say(f"tracking: {self.tracker} {what}; the run goes on without it")
 
 
 class Trackers:
@@ -132,6 +134,11 @@ class Trackers:
         if given.tensorboard is not None:
             openers["tensorboard"] = lambda: TensorBoardRun(given.tensorboard, job.name)
         self._desks = [Desk(name, opener, say) for name, opener in openers.items()]
+
+    @property
+    def lost(self) -> bool:
+        """Whether one stopped or was left: what it does at the exit of the process cannot be trusted either."""
+        return any(desk.lost for desk in self._desks)
 
     def step(self, row: Mapping[str, float]) -> None:
         """Hand over a row of /rounds; NaN, which is what was not measured, is left out."""

@@ -1,6 +1,7 @@
 """Curves in Weights & Biases and TensorBoard: the values of /rounds in both, and no way to break a run."""
 
 import json
+import os
 import signal
 import struct
 import sys
@@ -136,13 +137,36 @@ def test_the_terminal_belongs_to_the_progress(runs: SimpleNamespace):
     assert all(line.startswith(("round ", "results: ", "look into it: ")) for line in runs.said.stdout.splitlines())
 
 
-def test_a_broken_tracker_is_one_line_and_the_run_goes_on(launch: Launcher, tmp_path: Path):
-    (tmp_path / "wandb.py").write_text(STUB + FAIL + BROKEN["log"])
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_a_broken_tracker_is_one_line_and_the_run_goes_on(launch: Launcher, tmp_path: Path, ranks: int):
+    hang = "\nimport atexit, threading\natexit.register(threading.Event().wait)"
+    (tmp_path / "wandb.py").write_text(STUB + FAIL + BROKEN["log"] + hang)
     launch.environ["PYTHONPATH"] = f"{tmp_path}:{launch.environ.get('PYTHONPATH', '')}"
-    done = launch(1, "run", "--set", "rounds=3", "--set", "tracking.wandb=true", "--out", "x.h5")
+    done = launch(ranks, "run", "--set", "rounds=3", "--set", "tracking.wandb=true", "--out", "x.h5")
     assert (done.returncode, done.stderr) == (0, "")
     assert [line for line in done.stdout.splitlines() if "tracking" in line] == [LINE]
     assert open_results(tmp_path / "x.h5").finished
+
+
+def test_wandb_s_own_process_may_die(launch: Launcher, tmp_path: Path):
+    given = ["--set", "rounds=10", "--set", "tracking.wandb.mode=offline", "--out", "x.h5"]
+    process = launch.start(1, "run", *given)
+    while not list(tmp_path.glob("wandb/offline-run-*/*.wandb")):
+        assert process.poll() is None
+    (core,) = wandb_cores(process.pid)
+    os.kill(core, signal.SIGKILL)
+    said, _ = process.communicate(timeout=100)
+    assert process.returncode == 0
+    assert said.count("tracking: wandb stopped: ") == 1
+    assert "Traceback" not in said
+    assert open_results(tmp_path / "x.h5").finished
+
+
+def wandb_cores(parent: int) -> list[int]:
+    """The processes that wandb started for the process `parent`."""
+    children = [Path(path).read_text().split() for path in Path(f"/proc/{parent}/task").glob("*/children")]
+    found = {int(pid) for pids in children for pid in pids}
+    return [pid for pid in found if Path(f"/proc/{pid}/comm").read_text().startswith("wandb-core")]
 
 
 @pytest.fixture
