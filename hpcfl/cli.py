@@ -34,7 +34,10 @@ def cli(context: click.Context) -> None:
 @changes
 @click.option("--out", metavar="FILE", help="Where to write the results (results.path of the job).")
 def run(job: str | None = None, overrides: tuple[str, ...] = (), out: str | None = None) -> None:
-    """Run JOB, a TOML file; without one, the quickstart."""
+    """Run JOB, a TOML file; without one, the quickstart.
+
+    Alone it runs in one process, where breakpoints work; mpirun, srun or torchrun make it many. No key chooses.
+    """
     placement, outlook = take_place()
     from hpcfl.runner import run_job
 

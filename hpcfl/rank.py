@@ -26,6 +26,7 @@ from hpcfl.results import Writer
 from hpcfl.runner import DOWNLOAD_S, agree, agree_device, connect
 from hpcfl.schema import JobSpec
 from hpcfl.signals import Outlook
+from hpcfl.tracking import Trackers, require
 from hpcfl.wallclock import WallClock
 
 __all__ = ["run_rank"]
@@ -47,23 +48,27 @@ def run_rank(placement: Placement, rendezvous: Any, job: JobFile, outlook: Outlo
     path = build.result_path(spec)
     writer = agree(placement, rendezvous, lambda: open_results(job, path, parts) if serves else None)
     transport = connect(placement, rendezvous, device, spec.server.timeout_s)
+    orderly = True
     with transport:
         try:
             pool = build_pool(spec, parts, transport)
             if serves:
                 outlook.file = str(path)
                 environment = describe(placement, rendezvous.mpi, transport.backend, described, spec.threads)
-                serve(job, parts, pool, writer, environment, outlook)
+                orderly = serve(job, parts, pool, writer, environment, outlook)
             else:
                 pool.serve()
         except Exception as failure:
             fail(transport, placement, failure)
+    if not orderly:
+        sys.stdout.flush()
+        os._exit(0)  # at a normal exit wandb waits for its own process, which may hang
 
 
 def serve(
     job: JobFile, parts: build.Parts, pool: Collective | Farm, writer: Writer, environment: dict, outlook: Outlook
-) -> None:
-    """Rank 0: the round loop, with the result file open and progress shown."""
+) -> bool:
+    """Rank 0: the round loop, with the result file open and progress shown; whether every tracker came to its end."""
     spec, world = job.spec, parts.world
     clients = {
         "examples": world.counts.sum(axis=1),
@@ -74,11 +79,12 @@ def serve(
     }
     # Open MPI gives rank 0 a terminal of its own, whatever its output really goes to
     live = environment["launcher"] != "openmpi"
-    with writer, Reporter(world.rounds, live=live) as progress:
+    with Reporter(world.rounds, live=live) as progress, Trackers(spec, progress.line) as trackers, writer:
         writer.start(job.text, spec.resolved(), environment, clients, parts.labels, parts.owner)
         record = Recorder(
             world, pool, writer, progress, parts.evaluate(spec.server.test_batch_size), parts.trainer.constants(),
-            send=parts.strategy.send, evaluate_every=spec.server.evaluate_every, keep_every=spec.checkpoint.every,
+            trackers=trackers, send=parts.strategy.send, evaluate_every=spec.server.evaluate_every,
+            keep_every=spec.checkpoint.every,
             outlook=outlook,
         )  # fmt: skip
         steps = (
@@ -90,6 +96,7 @@ def serve(
         writer.finish()
         progress.line(f"results: {outlook.file}")
         progress.line(f"look into it: hpcfl show {outlook.file}")
+    return not trackers.lost
 
 
 def build_pool(spec: JobSpec, parts: build.Parts, transport: Any) -> Collective | Farm:
@@ -101,9 +108,12 @@ def build_pool(spec: JobSpec, parts: build.Parts, transport: Any) -> Collective 
 
 
 def open_results(job: JobFile, path: Any, parts: build.Parts) -> Writer:
-    """The result file, made before any rank trains: what cannot be written is known now."""
+    """The result file, made before any rank trains: what cannot be written, or tracked, is known now."""
+    require(job.spec.tracking)
     kept = 1 + (job.spec.rounds // job.spec.checkpoint.every if job.spec.checkpoint.every else 0)
     expected = kept * 4 * parts.world.layout.size + job.spec.rounds * 200 + parts.owner.nbytes
+    if parts.world.held_out is not None:
+        expected += 16 * parts.world.clients * (1 + job.spec.rounds // job.spec.server.evaluate_every)
     return Writer(path, overwrite=job.spec.results.overwrite, expected_bytes=expected)
 
 

@@ -29,12 +29,13 @@ class Recorder:
         constants: dict[str, np.ndarray],
         *,
         send: Callable[[dict[str, Tensor], int], dict[str, Tensor]],
+        trackers: Any,
         evaluate_every: int,
         keep_every: int,
         outlook: Any,
     ):
         self._world, self._pool, self._writer, self._progress = world, pool, writer, progress
-        self._evaluate, self._outlook = evaluate, outlook
+        self._evaluate, self._trackers, self._outlook = evaluate, trackers, outlook
         self._evaluate_every, self._keep_every = evaluate_every, keep_every
         self._layout = [
             (entry.name, entry.shape, entry.kind, constants[entry.name] if entry.kind == "constant" else entry.offset)
@@ -101,6 +102,7 @@ class Recorder:
         self._writer.step(row, [*events, *(lost(job, status) for job, status in step.lost)])
         if updates.updates and (last or (self._keep_every and step.index % self._keep_every == 0)):
             self._writer.model(step.index, state["w"].cpu().numpy(), self._layout)
+        self._trackers.step(row)
         self._outlook.place = f"after round {step.index} of {self._world.rounds}"
         self._progress.step(step.index, len(updates), loss, accuracy, row["client_accuracy"])
 

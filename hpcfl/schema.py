@@ -219,6 +219,33 @@ class Device(Section):
     """cpu; cuda, one GPU per rank by its place on the node; auto takes cuda where every rank sees a GPU."""
 
 
+class Wandb(Component):
+    """A run of Weights & Biases; other keys go to wandb.init, say group or tags."""
+
+    name: str | None = None
+    """The run's name; without it the job's."""
+    project: str = "hpcfl"
+    """The project that it belongs to."""
+    mode: Literal["online", "offline", "disabled"] | None = None
+    """online, offline (kept in ./wandb or WANDB_DIR, for `wandb sync`), disabled; without it WANDB_MODE or online."""
+
+
+class Tracking(Section):
+    """Where else the rows of /rounds go, for curves in a browser; no tracker can break a run."""
+
+    wandb: Wandb | None = None
+    """Weights & Biases: true, false, or a table."""
+    tensorboard: Annotated[str, Field(min_length=1)] | None = None
+    """TensorBoard: the folder for the run's own, say "runs" (which is what true means), or false."""
+
+    @field_validator("wandb", "tensorboard", mode="before")
+    @classmethod
+    def _switched(cls, given: Any, info: ValidationInfo) -> Any:
+        if isinstance(given, bool):
+            return {"wandb": {}, "tensorboard": "runs"}[info.field_name] if given else None
+        return given
+
+
 class JobSpec(Section):
     """A job: everything that decides the numbers of a run."""
 
@@ -250,6 +277,8 @@ class JobSpec(Section):
     """Evaluation and patience."""
     results: Results = Results()
     """The result file."""
+    tracking: Tracking = Tracking()
+    """Curves elsewhere, beside the result file."""
     checkpoint: Checkpoint = Checkpoint()
     """What is kept on the way."""
     device: Device = Device()

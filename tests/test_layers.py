@@ -62,6 +62,7 @@ LEVELS = {
     "rank": 4,
     "report": 4,
     "runner": 4,
+    "tracking": 4,
     "validate": 4,
     # 5: the command line
     "__main__": 5,
