@@ -45,6 +45,10 @@ def _lengths(value: Any) -> bool:
     return isinstance(value, list | tuple) and len(value) > 0 and all(_whole(length) for length in value)
 
 
+def _texts(value: Any) -> bool:
+    return isinstance(value, list | tuple) and len(value) > 0 and all(isinstance(text, str) for text in value)
+
+
 ANY = Kind("any value", lambda value: True)
 WHOLE = Kind("a whole number", _whole)
 COUNT = Kind("a whole number", _whole, "greater than 0", lambda value: value > 0)
@@ -53,6 +57,7 @@ POSITIVE = Kind("a finite number", _real, "greater than 0", lambda value: value 
 SHARE = Kind("a number", _real, "greater than 0 and less than 1", lambda value: 0 < value < 1)
 TEXT = Kind("a text in quotes", lambda value: isinstance(value, str), "at least one character long", bool)
 LENGTHS = Kind("a list of whole numbers", _lengths, "greater than 0 throughout", lambda value: min(value) > 0)
+TEXTS = Kind("a list of texts in quotes", _texts, "without repetition", lambda value: len({*value}) == len(value))
 
 
 def choice(*valid: str) -> Kind:
