@@ -71,8 +71,11 @@ def _facts(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     else:
         y, subjects = (_column(folder, name) for name in ("y", "subject"))
         y -= 1
-    if y.shape != subjects.shape or y.ndim != 1 or y.min() < 0 or y.max() >= len(CLASSES):
-        raise DataError(f"{folder} is not UCI HAR: {y.shape} labels {y.min()} to {y.max()}, {subjects.shape} subjects")
+    if y.shape != subjects.shape or y.ndim != 1 or not len(y) or y.min() < 0 or y.max() >= len(CLASSES):
+        raise DataError(
+            f"{folder} is not UCI HAR: it has the labels {', '.join(map(str, np.unique(y)))} in {y.shape}, and "
+            f"subjects in {subjects.shape}"
+        )
     return y.astype(np.int64), subjects.astype(np.int64)
 
 

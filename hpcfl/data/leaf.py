@@ -82,7 +82,7 @@ def _parsed(file: Path) -> dict[str, Any]:
         content = json.loads(file.read_bytes())
     except json.JSONDecodeError as error:
         raise DataError(f"{file} is not JSON: line {error.lineno}, column {error.colno}: {error.msg}") from error
-    except (UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # other bytes than text, a number without end
         raise DataError(f"{file} is not JSON: {error}") from error
     kinds = {"users": list, "num_samples": list, "user_data": dict}
     if not isinstance(content, dict) or any(not isinstance(content.get(key), kind) for key, kind in kinds.items()):
@@ -99,7 +99,7 @@ def _samples(xs: list, shape: list[int] | None, said: str) -> np.ndarray:
         return encode("".join(xs)).reshape(len(xs), *lengths)
     try:
         x = np.array(xs, np.float32).reshape(len(xs), -1)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise DataError(f"{said} has an x that is no list of numbers, or lists of several lengths: {error}") from None
     shape = shape or ([1, 28, 28] if x.shape[1] == 784 else [x.shape[1]])
     if np.prod(shape) != x.shape[1]:

@@ -1,5 +1,7 @@
 """Omniglot: the letters of fifty alphabets, each drawn by twenty people."""
 
+import functools
+import glob
 import io
 import re
 import zipfile
@@ -12,7 +14,7 @@ from typing import Annotated, NamedTuple
 import numpy as np
 
 from hpcfl.data.dataset import Dataset, Labels, moments
-from hpcfl.data.params import COUNT, SHARE, TEXTS
+from hpcfl.data.params import COUNT, NAMES, SHARE
 from hpcfl.data.sample import numbered, stratified
 from hpcfl.data.source import Placed
 from hpcfl.errors import DataError
@@ -29,6 +31,8 @@ class Drawing(NamedTuple):
     """alphabet/character, as "Greek/character01"."""
     drawer: int
     """1 to 20."""
+    path: str
+    """For messages."""
     read: Callable[[], bytes]
 
 
@@ -48,7 +52,7 @@ class Omniglot(Placed):
         *,
         size: Annotated[int, COUNT] = 28,
         test_share: Annotated[float, SHARE] = 0.2,
-        files: Annotated[list[str] | None, TEXTS] = None,
+        files: Annotated[list[str] | None, NAMES] = None,
     ) -> Dataset:
         drawings, test, y, names = self._chosen(root, test_share, files)
         x = np.stack([_image(drawing, size) for drawing in drawings])
@@ -62,7 +66,7 @@ class Omniglot(Placed):
     def _chosen(self, root: Path | None, test_share: float, files: list[str] | None) -> tuple:
         """Drawings, which of them are for testing, their classes, and the names of the classes."""
         wanted = [name.removesuffix(".zip") for name in files or FILES]
-        folder = self.locate(root, *(pattern for name in wanted for pattern in (f"{name}.zip", f"{name}/*/character*")))
+        folder = self.locate(root, *(pattern for name in map(glob.escape, wanted) for pattern in (f"{name}.zip", name)))
         there = [name for name in wanted if (folder / f"{name}.zip").is_file() or (folder / name).is_dir()]
         if files and len(there) < len(wanted):
             lacking = ", ".join(name for name in wanted if name not in there)
@@ -90,19 +94,19 @@ def _zipped(file: Path) -> list[Drawing]:
         archive = zipfile.ZipFile(file)
     except zipfile.BadZipFile as error:
         raise DataError(f"{file} is damaged: {error}") from error
-    return [
-        Drawing(f"{parts[1]}/{parts[2]}", int(parts[3]), lambda name=parts[0]: archive.read(name))
-        for parts in map(IMAGE.fullmatch, archive.namelist())
-        if parts
-    ]
+    found = ((name, functools.partial(archive.read, name)) for name in archive.namelist())
+    return [Drawing(*shown, f"{file}/{name}", read) for name, read in found if (shown := _shown(name))]
 
 
 def _unpacked(folder: Path) -> list[Drawing]:
-    return [
-        Drawing(f"{parts[1]}/{parts[2]}", int(parts[3]), Path(parts[0]).read_bytes)
-        for parts in (IMAGE.fullmatch(file.as_posix()) for file in folder.glob("*/character*/*.png"))
-        if parts
-    ]
+    found = folder.glob("*/character*/*.png")
+    return [Drawing(*shown, str(file), file.read_bytes) for file in found if (shown := _shown(file.as_posix()))]
+
+
+def _shown(path: str) -> tuple[str, int] | None:
+    """Letter and drawer, from the path of an image."""
+    parts = IMAGE.fullmatch(path)
+    return (f"{parts[1]}/{parts[2]}", int(parts[3])) if parts else None
 
 
 def _image(drawing: Drawing, size: int) -> np.ndarray:
@@ -113,8 +117,10 @@ def _image(drawing: Drawing, size: int) -> np.ndarray:
         with Image.open(io.BytesIO(drawing.read())) as opened:
             grey = opened.convert("L").resize((size, size), Image.Resampling.BILINEAR)
             return 255 - np.asarray(grey)[None]
-    except (OSError, SyntaxError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{drawing.letter}, drawer {drawing.drawer}: not a readable image: {error}") from error
+    except (
+        OSError, SyntaxError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error, Image.DecompressionBombError,
+    ) as error:  # fmt: skip
+        raise DataError(f"{drawing.path} is not a readable image: {error}") from error
 
 
 def _holders(drawings: list[Drawing], train: np.ndarray) -> np.ndarray:

@@ -51,8 +51,7 @@ class Pamap2(Placed):
             signals = _mended(table[:, 1:], file)
             for part, windows in enumerate(_windows(bouts, window, step, test_share)):
                 starts, y = windows
-                views = np.lib.stride_tricks.sliding_window_view(signals, window, 0)
-                samples[part].append(views[starts])
+                samples[part].append(_cut(signals, starts, window))
                 labels[part].append(y)
             subjects.append(np.full(len(labels[0][-1]), number))
         y_train, y_test, holders = (np.concatenate(each) for each in (*labels, subjects))
@@ -99,6 +98,11 @@ def _windows(bouts: list, window: int, step: int, test_share: float) -> tuple[tu
             classes.append(np.full(len(chosen), label))
     none = [np.empty(0, np.int64)]
     return tuple(tuple(np.concatenate([*none, *each]) for each in part) for part in (train, test))
+
+
+def _cut(signals: np.ndarray, starts: np.ndarray, window: int) -> np.ndarray:
+    """(windows, channels, window) of signals (instants, channels)."""
+    return np.ascontiguousarray(signals[starts[:, None] + np.arange(window)].transpose(0, 2, 1))
 
 
 def _mended(signals: np.ndarray, file: Path) -> np.ndarray:

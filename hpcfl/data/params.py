@@ -45,8 +45,9 @@ def _lengths(value: Any) -> bool:
     return isinstance(value, list | tuple) and len(value) > 0 and all(_whole(length) for length in value)
 
 
-def _texts(value: Any) -> bool:
-    return isinstance(value, list | tuple) and len(value) > 0 and all(isinstance(text, str) for text in value)
+def _names(value: Any) -> bool:
+    texts = isinstance(value, list | tuple) and all(isinstance(name, str) for name in value)
+    return texts and len(value) > 0 and all(name and "/" not in name for name in value)
 
 
 ANY = Kind("any value", lambda value: True)
@@ -57,7 +58,7 @@ POSITIVE = Kind("a finite number", _real, "greater than 0", lambda value: value 
 SHARE = Kind("a number", _real, "greater than 0 and less than 1", lambda value: 0 < value < 1)
 TEXT = Kind("a text in quotes", lambda value: isinstance(value, str), "at least one character long", bool)
 LENGTHS = Kind("a list of whole numbers", _lengths, "greater than 0 throughout", lambda value: min(value) > 0)
-TEXTS = Kind("a list of texts in quotes", _texts, "without repetition", lambda value: len({*value}) == len(value))
+NAMES = Kind("a list of names in quotes", _names, "without repetition", lambda value: len({*value}) == len(value))
 
 
 def choice(*valid: str) -> Kind:

@@ -41,7 +41,7 @@ class Placed(Source):
     """Where to download it by hand."""
 
     _fetched: ClassVar[str] = ""
-    _or_fetch: ClassVar[str] = ""
+    _or_fetch: ClassVar[str] = "; data.download cannot fetch it"
 
     def locate(self, root: Path | None, *patterns: str) -> Path:
         """The first folder in which something fits one of the patterns; DataError, as `missing`, where none does."""

@@ -1,5 +1,6 @@
 """Speech Commands: single words of one second, spoken by thousands; the speakers are the clients."""
 
+import glob
 import wave
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ import numpy as np
 
 from hpcfl.data.dataset import Dataset, Labels
 from hpcfl.data.mel import RATE, log_mel
-from hpcfl.data.params import COUNT, SHARE, TEXTS
+from hpcfl.data.params import COUNT, NAMES, SHARE
 from hpcfl.data.sample import held_out, numbered
 from hpcfl.data.signals import standardise
 from hpcfl.data.source import Placed
@@ -51,7 +52,7 @@ class SpeechCommands(Placed):
         self,
         root: Path | None,
         *,
-        words: Annotated[list[str], TEXTS] = WORDS,
+        words: Annotated[list[str], NAMES] = WORDS,
         classes: Annotated[int | None, COUNT] = None,
         test_share: Annotated[float, SHARE] = 0.2,
     ) -> Dataset:
@@ -74,13 +75,14 @@ class SpeechCommands(Placed):
                 f"data.classes = {classes}: must be {len(words)}, the words, or {len(words) + 2}, with _silence_ and "
                 "_unknown_ before them"
             )
-        folder = self.locate(root, *(f"{word}/*.wav" for word in words))
+        folder = self.locate(root, *(f"{glob.escape(word)}/*.wav" for word in words))
         lists = _lists(folder)
         spoken = [_recordings(folder, word, lists) for word in words]
         names, groups = tuple(words), spoken
         if classes == len(words) + 2:
             count = round(sum(map(len, spoken)) / len(spoken))
-            silence = _silence(folder, count, [clip.speaker for group in spoken for clip in group], test_share)
+            speakers = [clip.speaker for group in spoken for clip in group if clip.part != "test"]
+            silence = _silence(folder, count, speakers, test_share)
             names, groups = (
                 ("_silence_", "_unknown_", *words),
                 [silence, _unknown(folder, words, lists, count), *spoken],

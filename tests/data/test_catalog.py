@@ -47,7 +47,7 @@ def test_missing_data_is_one_message_that_helps(tmp_path, name, read):
         assert f"\n  {tmp_path / folder} (" in message
     for advice in ("data.root", "HPCFL_DATA", source.url):
         assert advice in message
-    assert ("data.download = true" in message) == (name in PUBLISHED)
+    assert ("set data.download = true" if name in PUBLISHED else "data.download cannot fetch it") in message
 
 
 @pytest.mark.parametrize("name", PLACED)

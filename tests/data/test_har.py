@@ -83,8 +83,8 @@ def test_the_compact_file_holds_the_same_in_either_order(release, tmp_path, wove
 @pytest.mark.parametrize(
     "name, text, message",
     [
-        ("train/y_train.txt", "7\n" * 24, "is not UCI HAR: .* labels 0 to 6"),
-        ("train/y_train.txt", "1\n" * 23, r"is not UCI HAR: \(47,\) labels"),
+        ("train/y_train.txt", "7\n" * 24, "is not UCI HAR: it has the labels 0, 1, 2, 3, 4, 5, 6 in"),
+        ("train/y_train.txt", "1\n" * 23, r"is not UCI HAR: .* in \(47,\), and subjects in \(48,\)"),
         ("test/Inertial Signals/body_acc_x_test.txt", "1 2\n", "has 1 lines of 2 numbers; valid are lines of 128"),
         ("test/subject_test.txt", "one\n", "is damaged: could not convert"),
     ],

@@ -78,6 +78,8 @@ def spoilt(**changes):
         ('{"users": ["a"],\n "num_samples": [1,, 2]}', r"0.json is not JSON: line 2, column [0-9]+: "),
         ("[]", "0.json is not LEAF's: it must have the lists users and num_samples and the object user_data"),
         ("[" * 100_000, "0.json is not JSON: "),
+        ('{"users": [' + "9" * 5000 + "]}", "0.json is not JSON: Exceeds the limit"),
+        (leaf({"a": ([[10**400]], [0])}), "user 'a' has an x that is no list of numbers"),
         (spoilt(users={}), "0.json is not LEAF's"),
         (spoilt(num_samples=[2]), "0.json: 2 users, but 1 num_samples"),
         (spoilt(num_samples=[2, 2]), "0.json: user 'f00' has 1 x and 1 y, but num_samples is 2"),

@@ -88,7 +88,7 @@ def test_what_is_not_there(tmp_path):
         load("omniglot", root=tmp_path, params={"files": ["images_background", "images_evaluation"]})
     with pytest.raises(DataError, match="Omniglot is not under the data root"):
         load("omniglot", root=tmp_path, params={"files": ["strokes_background"]})
-    with pytest.raises(JobError, match="data.files = 'a': must be a list of texts in quotes"):
+    with pytest.raises(JobError, match="data.files = 'a': must be a list of names in quotes"):
         load("omniglot", root=tmp_path, params={"files": "a"})
     with pytest.raises(JobError, match="data.files = .*: must be without repetition"):
         load("omniglot", root=tmp_path, params={"files": ["a", "a"]})
@@ -99,7 +99,9 @@ def test_damaged_files(tmp_path):
     file = tmp_path / "omniglot/images_background.zip"
     whole = file.read_bytes()
     file.write_bytes(whole.replace(b"IDAT", b"IDAX"))
-    with pytest.raises(DataError, match="Greek/character01, drawer 1: not a readable image"):
+    with pytest.raises(
+        DataError, match=f"{file}/images_background/Greek/character01/0001_01.png is not a readable image"
+    ):
         load("omniglot", root=tmp_path)
     file.write_bytes(whole[:100])
     with pytest.raises(DataError, match=f"{file} is damaged"):

@@ -92,6 +92,7 @@ def test_the_default_is_171_instants_every_85(tmp_path):
 @pytest.mark.parametrize(
     "table, message",
     [
+        (record(bouts((1, 5))), "data.window = 10: gives 0 training and 0 test windows"),
         (record(bouts((1, 12))), "data.window = 10: gives 1 training and 0 test windows"),
         (record(bouts((1, 60), (9, 5))), "subject101.dat is not of PAMAP2's protocol: activity 9"),
         (record(bouts((1, 60)))[:, :40], "subject101.dat is damaged: invalid column index"),

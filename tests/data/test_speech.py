@@ -70,6 +70,8 @@ def test_the_official_lists_decide(archive):
     assert np.bincount(dataset.holders).tolist() == [9, 9]
     assert len(dataset.y_test) == 10
     assert load_labels("speech_commands", root=archive, params=TWO).holders.tolist() == dataset.holders.tolist()
+    silent = load("speech_commands", root=archive, params={**TWO, "classes": 4})
+    assert set(silent.y_train[silent.holders == 2]) == {1}  # other words that no list has; silence is not theirs
 
 
 def test_silence_and_unknown_words(archive):
@@ -116,7 +118,9 @@ def test_what_silence_needs(archive):
         ({}, DataError, "has no recordings of 'down'; it has the folders cat, no, yes"),
         ({**TWO, "classes": 3}, JobError, "data.classes = 3: must be 2, the words, or 4, with _silence_ and _unknown_"),
         ({"words": ["yes", "no", "cat"], "classes": 5}, DataError, "has none but yes, no, cat"),
-        ({"words": []}, JobError, "data.words = .*: must be a list of texts in quotes"),
+        ({"words": ["yes", "../no"]}, JobError, "data.words = .*: must be a list of names in quotes"),
+        ({"words": ["yes", "**n[o"]}, DataError, r"has no recordings of '\*\*n\[o'"),
+        ({"words": []}, JobError, "data.words = .*: must be a list of names in quotes"),
         ({**TWO, "test_share": 0.01}, DataError, "0 of 30 recordings are for testing"),
     ],
 )
