@@ -41,9 +41,9 @@ class Omniglot(Placed):
     """Lake 2015: the class is the character, (1, size, size) uint8 with bright ink; a client draws one alphabet.
 
     Read from the zip files as distributed, or from what they unpack to; `files` says which of the four, by default all
-    that are there. An image that is in several of them counts once. Each alphabet was drawn by twenty people of
-    Mechanical Turk, numbered 1 to 20 within it; the paper does not say who drew several alphabets, so that the same
-    number in two alphabets is two clients. `test_share` of each character's images are for testing.
+    that are there. An image that is in several of them counts once. Each character was drawn by twenty people of
+    Mechanical Turk, numbered 1 to 20 within the alphabet; the release does not say who drew several alphabets, so that
+    the same number in two alphabets is two clients. `test_share` of each character's images are for testing.
     """
 
     def read(

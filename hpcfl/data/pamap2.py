@@ -49,8 +49,7 @@ class Pamap2(Placed):
             table = read_table(file, 1 + len(CHANNELS), (1, *CHANNELS))
             bouts = _bouts(table[:, 0], file)
             signals = _mended(table[:, 1:], file)
-            for part, windows in enumerate(_windows(bouts, window, step, test_share)):
-                starts, y = windows
+            for part, (starts, y) in enumerate(_windows(bouts, window, step, test_share)):
                 samples[part].append(_cut(signals, starts, window))
                 labels[part].append(y)
             subjects.append(np.full(len(labels[0][-1]), number))
