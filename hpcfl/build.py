@@ -162,12 +162,14 @@ def build_model(spec: JobSpec, dataset: Dataset) -> nn.Module:
     """The job's module, initialised from the seed, and tried on two samples' worth of zeros."""
     torch.manual_seed(seed64(spec.seed, "model"))
     given = (dataset.shape, dataset.classes) if spec.model.name in MODELS else ()
+    if given and "tokens" in inspect.signature(MODELS[spec.model.name]).parameters:
+        given += (dataset.tokens,)  # a model that reads text
     module = make("model", spec.model, MODELS, *given)
     if not isinstance(module, nn.Module):
         raise JobError(f"model = {spec.model.name!r}: gives a {type(module).__name__}, not a torch.nn.Module")
     try:
         with torch.no_grad():
-            out = module.eval()(torch.zeros(2, *dataset.shape))
+            out = module.eval()(torch.zeros(2, *dataset.shape, dtype=torch.int64 if dataset.tokens else torch.float32))
     except Exception as failure:
         raise JobError(
             f"model = {spec.model.name!r}: does not take samples of shape {tuple(dataset.shape)} "

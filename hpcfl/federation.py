@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from hpcfl.components import construct, locate, make
 from hpcfl.core import World, first_line, whole_model
-from hpcfl.data import Labels, class_counts, deal, find_root, load_labels, stratified
+from hpcfl.data import Labels, class_counts, deal, find_root, held_out, load_labels
 from hpcfl.devices import SPEEDS, STALE, Devices, stale_delays
 from hpcfl.errors import HpcflError, JobError
 from hpcfl.jobfile import JobFile
@@ -92,16 +92,13 @@ def hold_out(spec: JobSpec, labels: np.ndarray, parts: list[np.ndarray]) -> tupl
 
     Every class keeps its proportion. A client with one sample trains on it and keeps none back.
     """
-    pairs = [_split(labels, part, spec.client.test_size, spec.seed, client) for client, part in enumerate(parts)]
-    return [train for train, _ in pairs], [test for _, test in pairs]
-
-
-def _split(labels: np.ndarray, part: np.ndarray, share: float, seed: int, client: int) -> tuple[np.ndarray, np.ndarray]:
-    count = min(max(round(share * len(part)), 1), len(part) - 1) if share else 0
-    test = np.zeros(len(part), bool)
-    if count:
-        test[stratified(labels[part], count, stream(seed, "held out", client))] = True
-    return part[~test], part[test]
+    if not spec.client.test_size:
+        return parts, [part[:0] for part in parts]
+    clients = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    dealt, rng = np.concatenate(parts), stream(spec.seed, "held out")
+    test = held_out(labels[dealt], clients, spec.client.test_size, rng, least=1)
+    pairs = list(zip(parts, np.split(test, np.cumsum(np.bincount(clients)))))
+    return [part[~held] for part, held in pairs], [part[held] for part, held in pairs]
 
 
 def build_world(

@@ -55,7 +55,7 @@ class Samples:
         return len(self.y)
 
     def batch(self, index: Tensor | slice) -> tuple[Tensor, Tensor]:
-        """Samples (B, ...) float32 and labels (B,)."""
+        """Samples (B, ...) float32, or int64 tokens, and labels (B,)."""
         x = self.x[index]
         if x.dtype == torch.uint8:
             x = x * self._scale - self._shift

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -111,7 +112,7 @@ def test_an_optimizer_that_cannot_be_built(optimizer, said):
 @pytest.mark.parametrize(
     "model, said",
     [
-        ("cnnn", "model = 'cnnn': unknown; did you mean cnn?"),
+        ("lenet", "model = 'lenet': unknown; did you mean lenet5?"),
         ({"name": "mlp", "hiden": [3]}, "model.hiden: unknown key; did you mean hidden?"),
         ("lenet5", "model = 'lenet5': does not take samples of shape (1, 8, 8) (synthetic): "),
         ("torch.nn.Flatten", "model = 'torch.nn.Flatten': two samples give (2, 64), but 3 classes need (2, 3)"),
@@ -122,6 +123,29 @@ def test_an_optimizer_that_cannot_be_built(optimizer, said):
 @pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
 def test_a_model_that_cannot_be_built(model, said):
     assert said in complaint(model=model)
+
+
+@pytest.fixture
+def text(tmp_path):
+    """A dataset of five-character texts in an alphabet of eight."""
+    x = np.random.default_rng(0).integers(0, 8, (30, 5))
+    np.savez(tmp_path / "text.npz", x_train=x, y_train=x[:, 0] % 3, x_test=x, y_test=x[:, 0] % 3, tokens=8)
+    return {"name": "npz", "path": str(tmp_path / "text.npz")}
+
+
+def test_a_model_that_reads_text_learns_the_size_of_the_alphabet(text):
+    built = parts(data=text, model={"name": "char_lstm", "embedding": 2, "hidden": 4})
+    module = built.trainer.module
+    assert (module.embedding.num_embeddings, module.lstm.hidden_size, module.head.out_features) == (8, 4, 3)
+    x, _ = built.trainer.samples.batch(torch.tensor([3, 4]))
+    assert (x.dtype, tuple(x.shape)) == (torch.int64, (2, 5))
+
+
+def test_text_and_models_that_do_not_go_together(text):
+    assert complaint(model="char_lstm") == (
+        "model: CharLSTM() failed: ValueError: it reads text, but samples of shape (1, 8, 8) are no tokens"
+    )
+    assert complaint(data=text).startswith("model = 'mlp': does not take samples of shape (5,) (npz): ")
 
 
 def test_the_model_follows_from_the_seed_alone():

@@ -8,6 +8,7 @@ from worlds import CPU, Net, federation
 
 from hpcfl.core import World
 from hpcfl.flat import Layout
+from hpcfl.models import CharLSTM
 from hpcfl.rng import stream
 from hpcfl.strategies import FedAvg, FedProx
 from hpcfl.training import Recipe, Samples, Trainer
@@ -256,6 +257,39 @@ def test_frozen_parameters_and_buffers_of_the_optimizer_s_vector_stay():
     assert torch.equal(before["0.weight"], after["0.weight"])
     assert not torch.equal(before["5.weight"], after["5.weight"])
     assert not torch.equal(before["1.running_mean"], after["1.running_mean"])
+
+
+def sentences():
+    numbers = np.random.default_rng(3)
+    return numbers.integers(0, 7, (18, 6)), numbers.integers(0, 3, 18)
+
+
+def reader():
+    return CharLSTM((6,), 3, 7, embedding=4, hidden=8)
+
+
+def test_an_lstm_bound_to_views_trains_as_one_left_alone():
+    parts = federation(module=reader, sizes=(11, 7), data=sentences(), rates=(0.5,))
+    parts.train(1)  # its weights are views of another vector by then
+    trained = parts.world.layout.views(parts.train(0))
+    x, y = (torch.from_numpy(array) for array in sentences())
+    torch.manual_seed(0)
+    plain = reader()
+    optimizer = torch.optim.SGD(plain.parameters(), lr=0.5)
+    batches = parts.trainer.client(parts.world.job(0, 0, 0.0), {}).stream("batches")
+    for _ in range(2):
+        for index in torch.from_numpy(batches.permutation(11)).split(4):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(plain(x[index]), y[index]).backward()
+            optimizer.step()
+    for name, tensor in plain.state_dict().items():
+        assert torch.equal(trained[name], tensor), name
+
+
+def test_an_lstm_whose_gradients_are_views_trains_the_same():
+    settings = {"module": reader, "sizes": (11, 7), "data": sentences()}
+    first, second = (federation(**settings, strategy=strategy) for strategy in (FedAvg(), FedProx(mu=0.0)))
+    assert torch.equal(first.train(0), second.train(0))
 
 
 def test_images_are_normalised_per_channel():

@@ -3,7 +3,7 @@
 from hpcfl.data.catalog import SOURCES, fetch, find_root, load, load_labels
 from hpcfl.data.dataset import Dataset, Labels
 from hpcfl.data.partition import PARTITIONS, class_counts, deal, owners
-from hpcfl.data.sample import stratified
+from hpcfl.data.sample import held_out
 
 __all__ = [
     "PARTITIONS",
@@ -14,8 +14,8 @@ __all__ = [
     "deal",
     "fetch",
     "find_root",
+    "held_out",
     "load",
     "load_labels",
     "owners",
-    "stratified",
 ]

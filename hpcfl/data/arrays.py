@@ -23,15 +23,24 @@ def from_arrays(arrays: Mapping[str, np.ndarray]) -> Dataset:
     uint8 samples are images, (N, H, W), (N, C, H, W) or (N, H, W, C) with 1, 3 or 4 channels (axis 1 is asked first),
     and are normalised by their own mean and deviation; float samples have any shape and are taken as they are, in
     float32 (images among them must be (N, C, H, W)). Labels are whole numbers from 0, one per sample. A fifth array,
-    holders, MAY say whom each training sample comes from, likewise.
+    holders, MAY say whom each training sample comes from, likewise. With a single number `tokens`, the size of an
+    alphabet, samples are text: whole numbers (N, L) from 0 to tokens - 1.
     """
     if absent := [name for name in NAMES if name not in arrays]:
         raise DataError(f"no {', '.join(absent)} among its arrays ({', '.join(arrays) or 'none'}); all four are needed")
     y_train, y_test, classes = _labels(arrays)
-    x_train, x_test = (_samples(np.asarray(arrays[name]), name) for name in ("x_train", "x_test"))
+    tokens = _tokens(arrays)
+    x_train, x_test = (_samples(np.asarray(arrays[name]), name, tokens) for name in ("x_train", "x_test"))
     mean, std = moments(x_train) if x_train.dtype == np.uint8 and x_train.size else ((), ())
     names = tuple(map(str, range(classes)))
-    return Dataset(x_train, y_train, x_test, y_test, classes, names, mean, std, _holders(arrays))
+    return Dataset(x_train, y_train, x_test, y_test, classes, names, mean, std, _holders(arrays), tokens)
+
+
+def _tokens(arrays: Mapping[str, np.ndarray]) -> int:
+    tokens = np.asarray(arrays.get("tokens", 0))
+    if tokens.dtype.kind not in "iu" or tokens.ndim or tokens < 0:
+        raise DataError(f"tokens is {tokens.dtype} {tokens.shape}; valid is one whole number, the alphabet's size")
+    return int(tokens)
 
 
 def _labels(arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, int]:
@@ -55,7 +64,9 @@ def _holders(arrays: Mapping[str, np.ndarray]) -> np.ndarray | None:
     return holders.astype(np.int64) if holders.dtype.kind in "iu" else holders
 
 
-def _samples(x: np.ndarray, name: str) -> np.ndarray:
+def _samples(x: np.ndarray, name: str, tokens: int) -> np.ndarray:
+    if tokens and x.dtype.kind in "iu":
+        return x.astype(np.int64, order="C", copy=False)
     if x.dtype.kind == "f":
         return x.astype(np.float32, order="C", copy=False)
     if x.dtype != np.uint8:

@@ -10,9 +10,15 @@ from hpcfl.data.builtin import Digits, Synthetic
 from hpcfl.data.cifar import Cifar10, Cifar100
 from hpcfl.data.dataset import Dataset, Labels, check_labels
 from hpcfl.data.folder import Folder
+from hpcfl.data.har import UciHar
 from hpcfl.data.idx import Emnist, Idx
+from hpcfl.data.leaf import Leaf
+from hpcfl.data.omniglot import Omniglot
+from hpcfl.data.pamap2 import Pamap2
 from hpcfl.data.params import bind, locate, nearest
+from hpcfl.data.shakespeare import Shakespeare
 from hpcfl.data.source import Source
+from hpcfl.data.speech import SpeechCommands
 from hpcfl.data.svhn import Svhn
 from hpcfl.errors import DataError
 
@@ -71,6 +77,32 @@ SOURCES: dict[str, Source] = {
         mean=(0.4377, 0.4438, 0.4728),
         std=(0.1980, 0.2010, 0.1970),
     ),
+    "omniglot": Omniglot(
+        title="Omniglot",
+        folders=("omniglot", "omniglot-py", "omniglot/python", "."),
+        url="https://github.com/brendenlake/omniglot/tree/master/python",
+    ),
+    "uci_har": UciHar(
+        title="UCI HAR",
+        folders=("UCI HAR Dataset", "uci_har", "uci_har/UCI HAR Dataset", "."),
+        url="https://archive.ics.uci.edu/dataset/240/human+activity+recognition+using+smartphones",
+    ),
+    "pamap2": Pamap2(
+        title="PAMAP2",
+        folders=("PAMAP2_Dataset/Protocol", "pamap2/PAMAP2_Dataset/Protocol", "pamap2/Protocol", "pamap2", "."),
+        url="https://archive.ics.uci.edu/dataset/231/pamap2+physical+activity+monitoring",
+    ),
+    "shakespeare": Shakespeare(
+        title="Shakespeare",
+        folders=("shakespeare", "tinyshakespeare", "."),
+        url="https://github.com/karpathy/char-rnn/tree/master/data/tinyshakespeare",
+    ),
+    "speech_commands": SpeechCommands(
+        title="Speech Commands",
+        folders=("speech_commands", "SpeechCommands/speech_commands_v0.02", "speech_commands_v0.02", "."),
+        url="http://download.tensorflow.org/data/speech_commands_v0.02.tar.gz",
+    ),
+    "leaf": Leaf(),
     "npz": Npz(),
     "folder": Folder(),
     "synthetic": Synthetic(),

@@ -23,7 +23,8 @@ class Dataset:
     """Samples and labels in memory; DataError where they do not fit together.
 
     Images are uint8 (N, C, H, W) in 0..255 and carry the mean and standard deviation to normalise them with, once they
-    are divided by 255. Everything else is float32 (N, ...), taken as it is: `mean` and `std` are empty then.
+    are divided by 255. Text is int64 (N, L), places in an alphabet of `tokens` characters. Everything else is float32
+    (N, ...). Text and floats are taken as they are: `mean` and `std` are empty then.
     """
 
     x_train: np.ndarray
@@ -41,6 +42,8 @@ class Dataset:
     holders: np.ndarray | None = None
     """(N,) int64: whom each training sample comes from (a writer, a speaker, a subject), numbered from 0 without gaps;
     None where nobody is known. The partition `natural` makes each of them a client."""
+    tokens: int = 0
+    """Size of the alphabet of int64 samples, whose values are 0 to tokens - 1; 0 for all others."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -58,8 +61,9 @@ class Dataset:
                 raise DataError(f"x_{part} has the shape {x.shape}; valid is (samples, ...) with at least two axes")
             if x.size == 0:
                 raise DataError(f"x_{part} has the shape {x.shape}: samples without a value")
-            if x.dtype not in (np.uint8, np.float32):
-                raise DataError(f"x_{part} is {x.dtype}; valid are uint8 (images) and float32")
+            if x.dtype not in ((np.int64,) if self.tokens else (np.uint8, np.float32)):
+                valid = f"int64, as tokens = {self.tokens}" if self.tokens else "uint8 (images) and float32"
+                raise DataError(f"x_{part} is {x.dtype}; valid are {valid}")
         if self.x_train.shape[1:] != self.x_test.shape[1:] or self.x_train.dtype != self.x_test.dtype:
             train, test = (f"{x.dtype} {x.shape[1:]}" for x in (self.x_train, self.x_test))
             raise DataError(f"training samples are {train}, but test samples are {test}; they must agree")
@@ -68,9 +72,17 @@ class Dataset:
         self._check_values()
 
     def _check_values(self) -> None:
+        if self.x_train.dtype != np.uint8 and (self.mean or self.std):
+            raise DataError(f"mean and std are given for {self.x_train.dtype} samples, which are taken as they are")
+        if self.tokens:
+            for part, x in (("train", self.x_train), ("test", self.x_test)):
+                if x.ndim != 2 or x.min() < 0 or x.max() >= self.tokens:
+                    raise DataError(
+                        f"x_{part} is {x.shape} with tokens from {x.min()} to {x.max()}; valid are sequences (N, L) of "
+                        f"0 to {self.tokens - 1}"
+                    )
+            return
         if self.x_train.dtype == np.float32:
-            if self.mean or self.std:
-                raise DataError("mean and std are given for float32 samples, which are taken as they are")
             for part, x in (("train", self.x_train), ("test", self.x_test)):
                 # One sum meets every NaN and infinity, and takes no memory; float64 cannot overflow here.
                 if not np.isfinite(np.sum(x, dtype=np.float64)):

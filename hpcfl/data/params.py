@@ -45,6 +45,11 @@ def _lengths(value: Any) -> bool:
     return isinstance(value, list | tuple) and len(value) > 0 and all(_whole(length) for length in value)
 
 
+def _names(value: Any) -> bool:
+    texts = isinstance(value, list | tuple) and all(isinstance(name, str) for name in value)
+    return texts and len(value) > 0 and all(name and "/" not in name for name in value)
+
+
 ANY = Kind("any value", lambda value: True)
 WHOLE = Kind("a whole number", _whole)
 COUNT = Kind("a whole number", _whole, "greater than 0", lambda value: value > 0)
@@ -54,6 +59,7 @@ SHARE = Kind("a number", _real, "greater than 0 and less than 1", lambda value: 
 FLAG = Kind("true or false", lambda value: isinstance(value, bool))
 TEXT = Kind("a text in quotes", lambda value: isinstance(value, str), "at least one character long", bool)
 LENGTHS = Kind("a list of whole numbers", _lengths, "greater than 0 throughout", lambda value: min(value) > 0)
+NAMES = Kind("a list of names in quotes", _names, "without repetition", lambda value: len({*value}) == len(value))
 
 
 def choice(*valid: str) -> Kind:

@@ -1,4 +1,4 @@
-"""Samples in order of class, and a sample in which every class has its share."""
+"""Samples in order of class, a sample in which every class has its share, and what is held out for testing."""
 
 import numpy as np
 
@@ -18,3 +18,25 @@ def stratified(labels: np.ndarray, count: int, rng: np.random.Generator) -> np.n
     order = by_class(labels, rng)
     taken = np.floor((np.arange(count) + rng.random()) * (len(labels) / count)).astype(np.int64)
     return np.sort(order[np.minimum(taken, len(labels) - 1)])
+
+
+def held_out(
+    labels: np.ndarray, groups: np.ndarray, share: float, rng: np.random.Generator, least: int = 0
+) -> np.ndarray:
+    """(N,) bool: the test samples, `share` of each group's, stratified by label: `least` or more, but never all.
+
+    `groups` (N,) are whole numbers: samples of one holder, say, who so remains a client and is tested too.
+    """
+    test = np.zeros(len(labels), bool)
+    order = np.argsort(groups, kind="stable")
+    ends = np.flatnonzero(np.diff(groups[order], append=groups.max() + 1)) + 1
+    for members in np.split(order, ends[:-1]):
+        count = min(max(round(share * len(members)), least), len(members) - 1)
+        if count:
+            test[members[stratified(labels[members], count, rng)]] = True
+    return test
+
+
+def numbered(holders: np.ndarray) -> np.ndarray:
+    """(N,) int64: the same holders, numbered from 0 without gaps in their sorted order."""
+    return np.unique(holders, return_inverse=True)[1].astype(np.int64).reshape(-1)

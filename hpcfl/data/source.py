@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 from hpcfl.data.dataset import Dataset, Labels
 from hpcfl.errors import DataError
@@ -31,14 +31,53 @@ class Source(ABC):
 
 
 @dataclass(frozen=True)
-class Published(Source):
-    """A dataset in the files its authors distribute."""
+class Placed(Source):
+    """A dataset in the files its authors distribute, put under the root by hand: nothing downloads it."""
 
     title: str
     folders: tuple[str, ...]
     """Where its files may lie under the root, the usual place first."""
     url: str
     """Where to download it by hand."""
+
+    _fetched: ClassVar[str] = ""
+    _or_fetch: ClassVar[str] = "; data.download cannot fetch it"
+
+    def locate(self, root: Path | None, *patterns: str) -> Path:
+        """The first folder in which something fits one of the patterns; DataError, as `missing`, where none does."""
+        for folder in self._places(root):
+            if any(next(folder.glob(pattern), None) for pattern in patterns):
+                return folder
+        raise self.missing(root, patterns)
+
+    def missing(self, root: Path | None, names: tuple[str, ...]) -> DataError:
+        """The error for files that are not there: where they were looked for and how to get them."""
+        if root is None:
+            return DataError(
+                f"{self.title} is read from a data root, and none is given.\nSet data.root (or the environment "
+                f"variable HPCFL_DATA) to the folder that has {self.folders[0]} in it{self._fetched}. By hand: "
+                f"{self.url}"
+            )
+        looked = "".join(f"\n  {folder} ({_lack(folder, names)})" for folder in self._places(root))
+        return DataError(
+            f"{self.title} is not under the data root {root}. Looked in{looked}\n"
+            f"Set data.root (or the environment variable HPCFL_DATA) to the folder that has {self.folders[0]} in it"
+            f"{self._or_fetch}. {self._by_hand(root)}"
+        )
+
+    def _places(self, root: Path | None) -> list[Path]:
+        return [] if root is None else [root / folder for folder in self.folders]
+
+    def _by_hand(self, root: Path) -> str:
+        return f"By hand: get the files from {self.url} into {root / self.folders[0]}."
+
+
+@dataclass(frozen=True)
+class Published(Placed):
+    """A dataset in the files its authors distribute, which torchvision knows how to download."""
+
+    _fetched = "; with data.download = true it is downloaded there"
+    _or_fetch = ", or set data.download = true"
 
     @abstractmethod
     def files(self, **params: Any) -> tuple[str, ...]:
@@ -88,27 +127,6 @@ class Published(Source):
         if found is None:
             raise self.missing(root, self.files(**params))
         return found
-
-    def missing(self, root: Path | None, names: tuple[str, ...]) -> DataError:
-        """The error for files that are not there."""
-        if root is None:
-            return DataError(
-                f"{self.title} is read from a data root, and none is given.\nSet data.root (or the environment "
-                f"variable HPCFL_DATA) to the folder that has {self.folders[0]} in it; with data.download = true it is "
-                f"downloaded there. By hand: {self.url}"
-            )
-        looked = "".join(f"\n  {folder} ({_lack(folder, names)})" for folder in self._places(root))
-        return DataError(
-            f"{self.title} is not under the data root {root}. Looked in{looked}\n"
-            f"Set data.root (or the environment variable HPCFL_DATA) to the folder that has {self.folders[0]} in it, "
-            f"or set data.download = true. {self._by_hand(root)}"
-        )
-
-    def _places(self, root: Path | None) -> list[Path]:
-        return [] if root is None else [root / folder for folder in self.folders]
-
-    def _by_hand(self, root: Path) -> str:
-        return f"By hand: get the files from {self.url} into {root / self.folders[0]}."
 
 
 def _file(folder: Path, name: str) -> Path | None:

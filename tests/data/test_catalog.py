@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from hpcfl.data import SOURCES, fetch, find_root, load, load_labels
-from hpcfl.data.source import Published
+from hpcfl.data.source import Placed, Published
 from hpcfl.errors import DataError, JobError
 
 PUBLISHED = [name for name, source in SOURCES.items() if isinstance(source, Published)]
+PLACED = [name for name, source in SOURCES.items() if isinstance(source, Placed)]
 
 
 def test_the_job_file_comes_before_the_environment(tmp_path, monkeypatch):
@@ -34,7 +35,7 @@ def test_unknown_names():
         load("minst")
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize("name", PLACED)
 @pytest.mark.parametrize("read", [load, load_labels])
 def test_missing_data_is_one_message_that_helps(tmp_path, name, read):
     with pytest.raises(DataError) as caught:
@@ -44,19 +45,27 @@ def test_missing_data_is_one_message_that_helps(tmp_path, name, read):
     assert message.startswith(f"data.name = {name!r}: {source.title} is not under the data root {tmp_path}")
     for folder in source.folders:
         assert f"\n  {tmp_path / folder} (" in message
-    for advice in ("data.root", "HPCFL_DATA", "data.download = true", source.url):
+    for advice in ("data.root", "HPCFL_DATA", source.url):
         assert advice in message
+    assert ("set data.download = true" if name in PUBLISHED else "data.download cannot fetch it") in message
+
+
+@pytest.mark.parametrize("name", PLACED)
+def test_no_root_at_all(name):
+    with pytest.raises(
+        DataError, match="read from a data root, and none is given.\nSet data.root .*HPCFL_DATA"
+    ) as caught:
+        load(name)
+    assert ("data.download = true" in str(caught.value)) == (name in PUBLISHED)
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_no_root_at_all(name):
-    with pytest.raises(DataError, match="read from a data root, and none is given.\nSet data.root .*HPCFL_DATA"):
-        load(name)
+def test_a_download_needs_a_place(name):
     with pytest.raises(DataError, match="data.download = true needs a place"):
         load(name, download=True)
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize("name", PLACED)
 def test_nothing_but_its_own_keys(name, tmp_path):
     with pytest.raises(JobError, match=r"data\.colour: (takes no such key|unknown key)"):
         load(name, root=tmp_path, params={"colour": 1})

@@ -55,6 +55,33 @@ def test_values_that_are_not_finite(value):
         Dataset(**fields(x_train=broken, x_test=x[:2], mean=(), std=()))
 
 
+def tokens(**changes):
+    x = np.array([[0, 6], [3, 2], [1, 1], [5, 0]])
+    return fields(x_train=x, x_test=x[:2], mean=(), std=(), **{"tokens": 7, **changes})
+
+
+def test_text_is_tokens_of_an_alphabet():
+    dataset = Dataset(**tokens())
+    assert (dataset.shape, dataset.tokens) == ((2,), 7)
+    assert Dataset(**fields()).tokens == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tokens": 6}, r"x_train is \(4, 2\) with tokens from 0 to 6; valid are sequences \(N, L\) of 0 to 5"),
+        ({"x_test": np.array([[0, -1], [0, 0]])}, "x_test is .* with tokens from -1 to 0"),
+        ({"tokens": 0}, "x_train is int64; valid are uint8"),
+        ({"x_train": np.zeros((4, 2), np.float32)}, "x_train is float32; valid are int64, as tokens = 7"),
+        ({"x_train": np.zeros((4, 2, 2), int), "x_test": np.zeros((2, 2, 2), int)}, "x_train is .*valid are sequences"),
+        ({"mean": (0.5,), "std": (1.0,)}, "mean and std are given for int64 samples"),
+    ],
+)
+def test_tokens_that_do_not_fit(changes, message):
+    with pytest.raises(DataError, match=message):
+        Dataset(**{**tokens(), **changes})
+
+
 def test_large_finite_values_are_finite():
     x = np.full((4, 7), np.finfo(np.float32).max)
     assert Dataset(**fields(x_train=x, x_test=x[:2], mean=(), std=())).x_train is x

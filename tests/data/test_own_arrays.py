@@ -189,6 +189,16 @@ def test_mistakes_in_a_dotted_path(module, name, params, error, message):
         load(name, params=params)
 
 
+def test_text_is_whole_numbers_and_the_size_of_their_alphabet(tmp_path):
+    given = np.array([[0, 4], [3, 2], [1, 1], [4, 0]], np.uint8)
+    dataset = load("npz", **write(tmp_path, **samples(given), tokens=5))
+    assert (dataset.x_train.dtype, dataset.tokens) == (np.int64, 5)
+    assert np.array_equal(dataset.x_train, given)
+    for tokens, message in ((4, "tokens from 0 to 4"), (0.5, "tokens is float64"), ([5, 5], r"tokens is int64 \(2,\)")):
+        with pytest.raises(DataError, match=message):
+            load("npz", **write(tmp_path, **samples(given), tokens=tokens))
+
+
 def test_holders_say_whom_the_samples_come_from(tmp_path):
     where = write(tmp_path, **samples(images_of(4, 6, 5)), holders=np.array([1, 0, 1, 2], np.uint8))
     assert load("npz", **where).holders.tolist() == [1, 0, 1, 2]
