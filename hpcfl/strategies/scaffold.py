@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class Scaffold(FedAvg):
     """Each client knows its own usual gradient c_k, the server everybody's, c."""
 
-    uploads: ClassVar[dict[str, str]] = {"w": "examples", "c": "clients"}
+    uploads: ClassVar[dict[str, str]] = {"w": "examples", "c": "examples"}
     private: ClassVar[bool] = True
 
     eta_g: Annotated[float, Gt(0)] = 1.0
@@ -34,13 +34,13 @@ class Scaffold(FedAvg):
 
     def init(self, world: World) -> State:
         c = world.initial.new_zeros(world.layout.trainable)
-        return {"w": world.initial, "c": c, "clients": torch.tensor(world.clients)}
+        return {"w": world.initial, "c": c, "examples": torch.tensor(int(world.counts.sum()))}
 
     def send(self, state: State, client: int) -> State:
         return {"w": state["w"], "c": state["c"]}
 
     def combine(self, state: State, updates: Cohort) -> State:
-        share = len(updates) / int(state["clients"])
+        share = sum(update.job.examples for update in updates) / int(state["examples"])
         w = updates.mean("w")
         w = w if self.eta_g == 1 else torch.lerp(state["w"], w, self.eta_g)
         return {**state, "w": w, "c": torch.add(state["c"], updates.mean("c"), alpha=share)}

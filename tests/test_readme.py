@@ -1,0 +1,39 @@
+"""What the README shows is run: the algorithm in one file, and everything of one's own."""
+
+import re
+from pathlib import Path
+
+import pytest
+from launcher import Launcher
+
+from hpcfl.results import open_results
+
+README = Path(__file__).parents[1].joinpath("README.md").read_text("utf-8")
+SECTION = README[README.index("## An algorithm") : README.index("## Time")]
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", SECTION, re.DOTALL)
+
+
+def test_a_new_algorithm_is_one_file_of_under_20_lines():
+    assert sum(bool(line.strip()) for line in blocks("python")[0].splitlines()) < 20
+
+
+@pytest.mark.parametrize("place, module", [(0, "mine"), (1, "own")])
+def test_the_worked_examples_run(launch: Launcher, tmp_path: Path, place: int, module: str):
+    (tmp_path / f"{module}.py").write_text(blocks("python")[place])
+    (tmp_path / "job.toml").write_text(blocks("toml")[place])
+    done = launch(1, "run", "job.toml", "--out", "run.h5")
+    assert done.returncode == 0, done.stderr
+    with open_results(tmp_path / "run.h5") as run:
+        assert f"{module}." in run.job_text
+        assert not run.rounds["failures"].any()
+        assert run.rounds["accuracy"][-1] > max(0.6, run.rounds["accuracy"][0])
+
+
+def test_every_algorithm_is_named():
+    from hpcfl.strategies import STRATEGIES
+
+    shipped = re.sub(r"[^a-z]", "", SECTION[SECTION.index("| shipped |") :].lower())
+    assert [name for name in STRATEGIES if name not in shipped] == []
