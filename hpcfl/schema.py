@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
@@ -323,5 +323,6 @@ def _explain(error: Any) -> str:
 def _fields_at(path: list[str]) -> list[str]:
     section: Any = JobSpec
     for word in path:
-        section = section.model_fields[word].annotation
+        kind = section.model_fields[word].annotation
+        section = next(part for part in (kind, *get_args(kind)) if hasattr(part, "model_fields"))
     return list(section.model_fields)

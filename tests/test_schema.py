@@ -69,6 +69,11 @@ def test_an_unknown_key_is_answered_with_the_nearest(changes, key, near):
 
 def test_an_unknown_key_near_to_none_is_answered_with_all():
     assert "device.zzz: unknown key; valid: kind" in complaint(device={"zzz": 1})
+
+
+def test_an_unknown_key_of_a_section_that_may_be_absent():
+    given = {"availability": {"period": 1.0, "share": 0.5, "perod": 2.0}}
+    assert "client.device.availability.perod: unknown key; did you mean period?" in complaint(client={"device": given})
     said = complaint(qqq=1)
     assert all(name in said for name in JobSpec.model_fields)
 
