@@ -68,7 +68,7 @@ def draft(job: str | None, overrides: Sequence[str] = ()) -> Draft:
     """The job's table, which of a JSON file is the one it means. JobError for a file that cannot be read."""
     name, text, folder = _text(job)
     table, notes = (_from_json if Path(name).suffix.lower() == ".json" else _from_toml)(name, text, folder)
-    table.setdefault("name", plain_name(Path(name).stem) or "run")
+    table = {"name": plain_name(Path(name).stem) or "run", **table}
     for override in overrides:
         _apply(table, override)
     return Draft(name, text, folder, table, notes)

@@ -7,7 +7,6 @@ from typing import Any
 from hpcfl.asyncfl import kinds, names
 from hpcfl.asyncfl.section import Section, component, short
 from hpcfl.errors import JobError
-from hpcfl.schema import unknown_key
 
 BOTH_SIDES = ("feddl", "fednova", "twafl")
 """Algorithms whose client and whose update belong together."""
@@ -79,11 +78,8 @@ def _rule(section: Section) -> tuple[Section, str, dict[str, Any]]:
 
 def _numbers(params: Section, valid: tuple[str, ...]) -> dict[str, Any]:
     """The arguments, checked to be among the valid ones."""
+    params.only(*valid)
     for name in params.values:
-        if name not in valid:
-            raise JobError(
-                unknown_key(params.name(name), valid) if valid else f"{params.name(name)}: takes no such key"
-            )
         params.get(name, kinds.ANY if name == "deep" else kinds.NUMBER)
     return dict(params.values)
 

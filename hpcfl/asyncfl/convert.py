@@ -10,10 +10,10 @@ from typing import Any
 from hpcfl.asyncfl import kinds, names
 from hpcfl.asyncfl.algorithm import find_strategy
 from hpcfl.asyncfl.older import lift
-from hpcfl.asyncfl.section import File, Section, check_keys, component, short
+from hpcfl.asyncfl.section import File, Section, check_keys, component, join, short
 from hpcfl.asyncfl.timing import find_schedule, find_stale
 from hpcfl.errors import JobError
-from hpcfl.schema import plain_name, unknown_key
+from hpcfl.schema import plain_name
 
 SECONDS_PER_STEP = 0.01
 """Async-FL waits its `stale` seconds beside training that really takes milliseconds a step."""
@@ -32,7 +32,7 @@ def convert(table: Any, folder: Path | None = None) -> tuple[dict[str, Any], tup
     root = Section(file, "", table)
     check_keys(root)
     job = _job(root)
-    idle = [f"Async-FL's {', '.join(dict.fromkeys(file.idle))} need no setting here"] if file.idle else []
+    idle = [f"Async-FL's {', '.join(sorted(set(file.idle)))} need no setting here"] if file.idle else []
     return job, (*idle, *dict.fromkeys(file.remarks))
 
 
@@ -75,14 +75,12 @@ def _clients(everything: Section) -> int:
 
 def _data(everything: Section, client: Section) -> dict[str, Any]:
     dataset = everything.section("dataset")
-    name, params = dataset.own(names.DATASETS), dataset.params()
-    if name == "emnist" and params.get("split") not in names.EMNIST_CLASSES:
-        inner = dataset.section("params")
-        inner.get("split", kinds.TEXT)
-        raise inner.refuse("split", f"valid: {', '.join(names.EMNIST_CLASSES)}")
+    name, params, arguments = dataset.own(names.DATASETS), dataset.params(), dataset.section("params")
     if name in names.DATASETS.values():
-        dataset.section("params").leave(*(key for key in params if (name, key) != ("emnist", "split")))
-        params = {key: value for key, value in params.items() if (name, key) == ("emnist", "split")}
+        arguments.leave(*(key for key in params if (name, key) != ("emnist", "split")))
+        params = {"split": arguments.get("split", kinds.TEXT)} if name == "emnist" else {}
+    if name == "emnist" and params["split"] not in names.EMNIST_CLASSES:
+        raise arguments.refuse("split", f"valid: {', '.join(names.EMNIST_CLASSES)}")
     table = component(name, params, ("root", "download", "transform"))
     if "transform" in client:
         transform = client.section("transform")
@@ -108,16 +106,12 @@ def _model(model: Section, everything: Section) -> dict[str, Any]:
     if name == names.MODELS["model.ResNet.ResNet18"] and "num_classes" not in params:
         dataset = everything.section("dataset")
         known = names.DATASETS.get(dataset.known(names.DATASETS) or "")
-        classes = (
-            names.EMNIST_CLASSES.get(dataset.params().get("split"))
-            if known == "emnist"
-            else names.CLASSES.get(known or "")
-        )
-        if classes is None:
+        if known is None:
             raise JobError(
-                f"{model.name('params')}.num_classes: required, as {dataset.name('path')} does not tell how many "
+                f"{model.name('params')}.num_classes: required, as {dataset.told('path')} does not say how many "
                 "classes there are"
             )
+        classes = names.EMNIST_CLASSES[dataset.params()["split"]] if known == "emnist" else names.CLASSES[known]
         params = {"num_classes": classes, **params}
         model.remark(f"{names.MODELS['model.ResNet.ResNet18']} is taken for model.ResNet.ResNet18")
     return component(name, params)
@@ -138,42 +132,33 @@ def _partition(everything: Section) -> dict[str, Any]:
         raise everything.refuse("iid", 'should be true, false, {"beta": b}, or {"label": ..., "data": ...}')
     given = everything.section("iid")
     if "path" in given:
-        _only(given, "path", "params")
+        given.only("path", "params")
         return component(given.own({}), given.params(), ("clients",))
     if isinstance(given.values.get("customize"), dict):
-        _only(given, "customize")
+        given.only("customize")
         given = given.section("customize")
     elif "customize" in given and not given.get("customize", kinds.FLAG):
-        _only(given, "customize", "label", "data", "beta")
+        given.only("customize", "label", "data", "beta")
         given.leave("label", "data")
         return {"name": "dirichlet", "beta": given.get("beta", kinds.RATE)}
     if "beta" in given and "label" not in given:
-        _only(given, "beta")
+        given.only("beta")
         return {"name": "dirichlet", "beta": given.get("beta", kinds.RATE)}
-    _only(given, "customize", "label", "data")
-    labels = ("an object or a list", lambda value: isinstance(value, dict | list) and len(value) > 0)
-    amounts = given.get("data", ("an object or a list", lambda value: isinstance(value, dict | list)), {})
-    return {"name": "labels", "labels": given.get("label", labels), **({"amounts": amounts} if amounts else {})}
-
-
-def _only(section: Section, *valid: str) -> None:
-    for name in section.values:
-        if name not in valid:
-            raise JobError(unknown_key(section.name(name), valid))
+    given.only("customize", "label", "data")
+    labels, amounts = given.get("label", kinds.LISTED), given.get("data", kinds.LISTED, {})
+    return {"name": "labels", "labels": labels, **({"amounts": amounts} if amounts else {})}
 
 
 def _client(client: Section) -> dict[str, Any]:
     path = client.known(names.CLIENTS)
     optimizer = client.section("optimizer")
-    params, arguments = optimizer.params(), optimizer.section("params")
-    lr = arguments.get("lr", kinds.RATE)
     table: dict[str, Any] = {
         "epochs": _epochs(client, path),
         "batch_size": client.get("batch_size", kinds.POSITIVE),
-        "lr": lr,
+        "lr": optimizer.section("params").get("lr", kinds.RATE),
     }
-    del params["lr"]
     name = optimizer.own(names.OPTIMIZERS)
+    params = {key: value for key, value in optimizer.params().items() if key != "lr"}
     if params or name != "sgd":
         table["optimizer"] = short(component(name, params))
     if "scheduler" in client and client.get("scheduler", kinds.OBJECT):
@@ -188,11 +173,12 @@ def _client(client: Section) -> dict[str, Any]:
 
 
 def _epochs(client: Section, path: str | None) -> int | list[int]:
-    """[1, E] for FedProx's stragglers: Async-FL then draws from `local_epoch`, and `epochs` counts for nothing."""
+    """[1, E] where FedProx has stragglers: all clients then draw up to E = `local_epoch`, and `epochs` is not used.
+
+    A share of stragglers means what true means, as in Async-FL's code; without `local_epoch` E is `epochs`.
+    """
     epochs, params = client.get("epochs", kinds.POSITIVE), client.section("params")
-    straggler = params.get(
-        "straggler", ("true, false or a share", lambda value: isinstance(value, bool | int | float)), 0
-    )
+    straggler = params.get("straggler", kinds.STRAGGLER, False)
     longest = params.get("local_epoch", kinds.POSITIVE, epochs)
     if path == names.PROX and straggler:
         return [1, longest] if longest > 1 else 1
@@ -234,18 +220,19 @@ def _plumbing(root: Section) -> None:
     root.section("server").section("scheduler").leave("other")
     if root.section("server").section("updater").params():
         root.section("server").section("updater").leave("params")
-    root.leave("queue_manager")
+    if "path" in queue:
+        root.leave("queue_manager")
+    else:  # older files had its parts elsewhere
+        queue.section("receiver").leave("path")
     group.leave("path")
-    root.leave("client_manager")
+    root.section("client_manager").leave("path")
 
 
 def _clean(value: Any, key: str, file: File) -> Any:
     """The value without what TOML does not have: a null leaves its key out; JobError for infinities and such."""
     if isinstance(value, Mapping):
-        inner = {name: _clean(found, f"{key}.{name}".lstrip("."), file) for name, found in value.items()}
-        file.remarks.extend(
-            f"{key}.{name}".lstrip(".") + " = null is left out" for name in inner if inner[name] is None
-        )
+        inner = {name: _clean(found, join(key, name), file) for name, found in value.items()}
+        file.remarks.extend(f"{join(key, name)} = null is left out" for name in inner if inner[name] is None)
         return {name: found for name, found in inner.items() if found is not None}
     if isinstance(value, list):
         if None in value:

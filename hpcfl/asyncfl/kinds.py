@@ -22,4 +22,11 @@ PART: Kind = ("a number greater than 0 and less than 1", lambda value: _number(v
 FLAG: Kind = ("true or false", lambda value: isinstance(value, bool))
 TEXT: Kind = ("a text that is not empty", lambda value: isinstance(value, str) and value != "")
 OBJECT: Kind = ("an object", lambda value: isinstance(value, dict))
+LISTED: Kind = ("an object or a list", lambda value: isinstance(value, dict | list))
+STRAGGLER: Kind = ("true, false or a share", lambda value: isinstance(value, bool) or _number(value))
+COUNTS: Kind = ("a list of numbers of clients", lambda value: isinstance(value, list) and all(map(COUNT[1], value)))
+DELAYS: Kind = (
+    'false, a list with each client\'s seconds, or {"step": s, "shuffle": b, "list": [n0, n1, ...]}',
+    lambda value: isinstance(value, list) and all(map(NOT_NEGATIVE[1], value)),
+)
 ANY: Kind = ("any value", lambda value: True)

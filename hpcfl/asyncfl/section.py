@@ -48,7 +48,7 @@ class Section:
 
     def name(self, name: str) -> str:
         """The dotted key of one of its values, as the file spells it."""
-        key = f"{self.key}.{name}".lstrip(".")
+        key = join(self.key, name)
         head, tail = key, ""
         while head and head not in self.file.spelled:
             head, _, word = head.rpartition(".")
@@ -72,7 +72,7 @@ class Section:
 
     def section(self, name: str) -> Section:
         """A section inside; empty if it is missing."""
-        return Section(self.file, f"{self.key}.{name}".lstrip("."), self.get(name, OBJECT, {}))
+        return Section(self.file, join(self.key, name), self.get(name, OBJECT, {}))
 
     def params(self) -> dict[str, Any]:
         """A copy of the component's arguments."""
@@ -102,9 +102,21 @@ class Section:
         top, dot, _ = self.values[name].partition(".")
         if not dot or not _found(top, self.file.folder):
             why = f"there is no module {top!r} here or beside the file" if dot else "no class path"
-            hint = f"{_nearest(self.values[name], table)}, or the dotted path of your own"
+            hint = (
+                f"{_nearest(self.values[name], table)}, or the dotted path of your own"
+                if table
+                else "name one of yours"
+            )
             raise self.refuse(name, f"{why}; {hint}")
         return self.values[name]
+
+    def only(self, *valid: str) -> None:
+        """JobError for a key that is none of these."""
+        for name in self.values:
+            if name not in valid:
+                raise JobError(
+                    unknown_key(self.name(name), valid) if valid else f"{self.name(name)}: takes no such key"
+                )
 
     def leave(self, *names: str) -> None:
         """Say that those of the names that the file has need no setting here."""
@@ -115,14 +127,16 @@ class Section:
         self.file.remarks.append(sentence)
 
 
+def join(key: str, name: str) -> str:
+    """The dotted key of what is called `name` under `key`."""
+    return f"{key}.{name}" if key else name
+
+
 def check_keys(section: Section) -> None:
     """JobError for the first key that no Async-FL file has, with the nearest that one may have."""
-    valid = KEYS[section.key]
+    section.only(*KEYS[section.key])
     for name, value in section.values.items():
-        if name not in valid:
-            raise JobError(unknown_key(section.name(name), valid))
-        inner = f"{section.key}.{name}".lstrip(".")
-        if inner in KEYS and isinstance(value, dict):
+        if join(section.key, name) in KEYS and isinstance(value, dict):
             check_keys(section.section(name))
 
 

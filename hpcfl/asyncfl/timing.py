@@ -7,7 +7,6 @@ from typing import Any
 from hpcfl.asyncfl import kinds, names
 from hpcfl.asyncfl.section import Section, component, short
 from hpcfl.errors import JobError
-from hpcfl.schema import unknown_key
 
 MEANT = {"synchronous": "synchronous", "buffered": "asynchronous", "tiered": "semi-asynchronous"}
 
@@ -23,6 +22,8 @@ def find_schedule(root: Section, clients: int) -> dict[str, Any]:
         updater.leave("num_generator")
         return component(choose, schedule.params())
     share = _share(schedule, choose)
+    if pace != "tiered":
+        root.section("group_manager").leave("group_method")
     if pace == "buffered":
         return _buffered(root, "no" if pulls else choose, share, clients)
     scheduler.leave("schedule_interval", "schedule_delay")
@@ -32,7 +33,6 @@ def find_schedule(root: Section, clients: int) -> dict[str, Any]:
         raise schedule.refuse("path", f"clients take turns in asynchronous runs only; this one is {MEANT[pace]}")
     share = {"c_ratio": 1.0} if choose == "full" else share
     if pace == "synchronous":
-        root.section("group_manager").leave("group_method")
         return {"name": "synchronous", **share}
     return {"name": "tiered", **share, **_group(root.section("group_manager"))}
 
@@ -59,8 +59,8 @@ def _pace(root: Section) -> tuple[str, bool]:
         if pace != paces[0]:
             first, key, _ = says[0]
             raise JobError(
-                f"{first.told(key)} is {MEANT[paces[0]]}, but {section.told(name)} is {MEANT[pace]}; one of them has to "
-                "change"
+                f"{first.told(key)} is {MEANT[paces[0]]}, but {section.told(name)} is {MEANT[pace]}; "
+                "one of them has to change"
             )
     return paces[0], any(pace == "pulled" for *_, pace in says)
 
@@ -70,7 +70,7 @@ def _mode(everything: Section) -> str | None:
     mode = everything.get("mode", kinds.ANY, "process")
     if isinstance(mode, dict):
         everything.section("mode").get("path", kinds.TEXT)
-    elif mode not in names.MODES:
+    elif not isinstance(mode, str) or mode not in names.MODES:
         raise everything.refuse("mode", f"valid: {', '.join(names.MODES)}")
     pace = None if isinstance(mode, dict) else names.MODES[mode]
     if pace is None:
@@ -81,13 +81,10 @@ def _mode(everything: Section) -> str | None:
 def _share(schedule: Section, choose: str) -> dict[str, Any]:
     """{"c_ratio": its value}, or nothing where all are chosen."""
     params = schedule.section("params")
-    for name in params.values:
-        if name not in ("c_ratio", "schedule_interval"):
-            raise JobError(unknown_key(params.name(name), ("c_ratio",)))
+    params.only("c_ratio", "schedule_interval")
     params.leave("schedule_interval")
-    if choose == "random":
-        return {"c_ratio": params.get("c_ratio", kinds.SHARE)}
-    return {"c_ratio": params.get("c_ratio", kinds.SHARE)} if "c_ratio" in params else {}
+    needed = choose == "random" or "c_ratio" in params
+    return {"c_ratio": params.get("c_ratio", kinds.SHARE)} if needed else {}
 
 
 def _buffered(root: Section, choose: str, share: dict[str, Any], clients: int) -> dict[str, Any]:
@@ -122,10 +119,11 @@ def _steps(scheduler: Section, interval: int, number: Any, counts_updates: bool)
     """Server steps between two choices, from an interval that may count updates."""
     if not counts_updates or number == 1:
         return interval
-    each = number if isinstance(number, int) else 1
-    if interval % each or not isinstance(number, int):
-        scheduler.remark(f"{scheduler.name('schedule_interval')} counts updates, and is rounded to server steps here")
-    return max(1, round(interval / each))
+    if type(number) is not int or interval % number:
+        scheduler.remark(
+            f"{scheduler.name('schedule_interval')} counts updates, which are rounded to server steps here"
+        )
+    return max(1, round(interval / number)) if type(number) is int else interval
 
 
 def _number(updater: Section) -> Any:
@@ -155,13 +153,7 @@ def find_stale(everything: Section, clients: int) -> Any:
         return False
     if isinstance(stale, dict):
         return _drawn(everything.section("stale"), clients)
-    kind, fits = kinds.NOT_NEGATIVE
-    if not isinstance(stale, list) or not all(map(fits, stale)):
-        raise everything.refuse(
-            "stale",
-            f'should be false, a list with {kind}, for each client, or {{"step": s, "shuffle": b, "list": [n, ...]}}',
-        )
-    if len(stale) != clients:
+    if len(everything.get("stale", kinds.DELAYS)) != clients:
         raise JobError(
             f"{everything.name('stale')}: has {len(stale)} delays, but {everything.name('client_num')} = {clients}"
         )
@@ -170,17 +162,15 @@ def find_stale(everything: Section, clients: int) -> Any:
 
 def _drawn(stale: Section, clients: int) -> Any:
     if "path" in stale:
+        stale.only("path", "params")
         if given := stale.params():
             raise JobError(
                 f"{stale.name('params')} = {given!r}: should be empty; the function is given the clients' number"
             )
         return stale.own({})
-    for name in stale.values:
-        if name not in ("step", "shuffle", "list"):
-            raise JobError(unknown_key(stale.name(name), ("step", "shuffle", "list")))
+    stale.only("step", "shuffle", "list")
     step, shuffle = stale.get("step", kinds.RATE), stale.get("shuffle", kinds.FLAG, False)
-    noun = "a list with the number of clients for each stretch of delays"
-    counts = stale.get("list", (noun, lambda value: isinstance(value, list) and all(map(kinds.COUNT[1], value))))
+    counts = stale.get("list", kinds.COUNTS)
     if sum(counts) != clients:
         raise JobError(
             f"{stale.name('list')} = {counts}: adds up to {sum(counts)} clients, but global.client_num = {clients}"
