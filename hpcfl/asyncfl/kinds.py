@@ -21,6 +21,7 @@ SHARE: Kind = ("a number greater than 0, at most 1", lambda value: _number(value
 PART: Kind = ("a number greater than 0 and less than 1", lambda value: _number(value) and 0 < value < 1)
 FLAG: Kind = ("true or false", lambda value: isinstance(value, bool))
 TEXT: Kind = ("a text that is not empty", lambda value: isinstance(value, str) and value != "")
+PATH: Kind = ("a class path", TEXT[1])
 OBJECT: Kind = ("an object", lambda value: isinstance(value, dict))
 LISTED: Kind = ("an object or a list", lambda value: isinstance(value, dict | list))
 STRAGGLER: Kind = ("true, false or a share", lambda value: isinstance(value, bool) or _number(value))

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from hpcfl.asyncfl.kinds import OBJECT, TEXT, Kind
+from hpcfl.asyncfl.kinds import OBJECT, PATH, Kind
 from hpcfl.asyncfl.names import KEYS
 from hpcfl.asyncfl.older import find
 from hpcfl.errors import JobError
@@ -84,7 +84,7 @@ class Section:
 
     def known(self, table: Mapping[str, Any], name: str = "path") -> str | None:
         """The class path, if the table has it: Async-FL takes both package.Class and package.Class.Class."""
-        path = self.get(name, TEXT)
+        path = self.get(name, PATH)
         return next((found for found in (path, f"{path}.{path.rpartition('.')[2]}") if found in table), None)
 
     def chosen(self, table: Mapping[str, Any], name: str = "path") -> Any:

@@ -69,7 +69,7 @@ def _mode(everything: Section) -> str | None:
     """What `mode` says of the schedule: older files do, in newer ones it is the kind of processes."""
     mode = everything.get("mode", kinds.ANY, "process")
     if isinstance(mode, dict):
-        everything.section("mode").get("path", kinds.TEXT)
+        everything.section("mode").get("path", kinds.PATH)
     elif not isinstance(mode, str) or mode not in names.MODES:
         raise everything.refuse("mode", f"valid: {', '.join(names.MODES)}")
     pace = None if isinstance(mode, dict) else names.MODES[mode]

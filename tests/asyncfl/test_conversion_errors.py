@@ -1,15 +1,22 @@
 """Mistakes in Async-FL's files: one message with the key as the file spells it, what was given, what is valid."""
 
 import json
+import sys
 
 import pytest
 from asyncfl.samples import FOLDER, sample
 from click.testing import CliRunner
 
 from hpcfl.asyncfl.convert import convert
+from hpcfl.asyncfl.document import document
 from hpcfl.cli import cli
 from hpcfl.errors import JobError
 from hpcfl.jobfile import read
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 SCHEDULER, UPDATER, SCHEDULE = "server.scheduler", "server.updater", "server.scheduler.schedule"
 
@@ -238,6 +245,27 @@ def complaint(table, folder=None):
 )
 def test_mistake(name, changes, said):
     assert said in complaint(sample(name, **changes))
+
+
+def keys(table, above=""):
+    """Every dotted key."""
+    for name, value in table.items():
+        yield f"{above}{name}"
+        if isinstance(value, dict):
+            yield from keys(value, f"{above}{name}.")
+
+
+@pytest.mark.parametrize("name", ["FedAsync-one-update", "FedAT", "FedBN", "older-sync"])
+@pytest.mark.parametrize("value", [True, -1, "x", "json.load", [[1]], {}, {"path": 3}, {"path": "json.load"}])
+def test_whatever_stands_at_a_key_ends_in_a_job_or_in_one_message(name, value):
+    for key in keys(sample(name)):
+        table = sample(name, **{key: value})
+        try:
+            job, notes = convert(table)
+        except JobError as failure:
+            assert "\n" not in str(failure)
+        else:
+            assert tomllib.loads(document(job, notes)) == job
 
 
 @pytest.mark.parametrize("given", [[], "x", 3, None])

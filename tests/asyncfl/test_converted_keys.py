@@ -252,7 +252,7 @@ def test_key(name, changes, key, value):
         ({f"{UPDATER}.loss": "torch.nn.functional.nll_loss"}, f"{UPDATER}.loss differs from client.loss"),
         ({"global.mode": {"path": "core.TimeSlice.TimeSlice", "params": {}}}, "global.mode"),
         ({"global.dataset.params": {"fast": True}}, "global.dataset.params.fast"),
-        ({"global.save": True, "server.scheduler.other": 1}, "global.save, server.scheduler.other"),
+        ({"global.save": True, "server.scheduler.other": 1}, "server.scheduler.other"),
         (
             {"client.params": {"straggler": True, "local_epoch": 2}},
             "client.params.local_epoch, client.params.straggler",
