@@ -8,7 +8,7 @@ from hpcfl.asyncfl import kinds, names
 from hpcfl.asyncfl.section import Section, component, short
 from hpcfl.errors import JobError
 
-BOTH_SIDES = ("feddl", "fednova", "twafl")
+BOTH_SIDES = ("feddl", "fednova", "scaffold", "twafl")
 """Algorithms whose client and whose update belong together."""
 
 
@@ -24,7 +24,7 @@ def find_strategy(root: Section) -> tuple[dict[str, Any], Any]:
     elif mu or owner == "fedprox":
         parts["fedprox"] = {"mu": mu}
     if loss == "fedlc":
-        parts["fedlc"] = _numbers(client.section("loss").section("params"), ("tau",))
+        parts["fedlc"] = _arguments(client.section("loss"), "fedlc")
     if owner == "fedbn":
         parts["fedbn"] = {}
     if owner in BOTH_SIDES and update not in ("fedavg", owner):
@@ -72,16 +72,15 @@ def _rule(section: Section) -> tuple[Section, str, dict[str, Any]]:
     name = section.own(names.UPDATES)
     if name not in names.UPDATE_PARAMS:
         return section, name, section.params()
-    params = _numbers(section.section("params"), names.UPDATE_PARAMS[name])
+    params = _arguments(section, name)
     return section, name, {**params, "staleness": "hinge"} if name == "fedasync" else params
 
 
-def _numbers(params: Section, valid: tuple[str, ...]) -> dict[str, Any]:
-    """The arguments, checked to be among the valid ones."""
+def _arguments(section: Section, name: str) -> dict[str, Any]:
+    """The algorithm's params, by their native names; JobError for one that it does not have."""
+    params, valid = section.section("params"), names.UPDATE_PARAMS[name]
     params.only(*valid)
-    for name in params.values:
-        params.get(name, kinds.ANY if name == "deep" else kinds.NUMBER)
-    return dict(params.values)
+    return {valid[key]: params.get(key, kinds.ANY if key == "deep" else kinds.NUMBER) for key in params.values}
 
 
 def _optimizer(updater: Section, section: Section, update: str) -> dict[str, Any]:

@@ -146,6 +146,7 @@ def _partition(everything: Section) -> dict[str, Any]:
         return {"name": "dirichlet", "beta": given.get("beta", kinds.RATE)}
     given.only("customize", "label", "data")
     labels, amounts = given.get("label", kinds.LISTED), given.get("data", kinds.LISTED, {})
+    labels = {"list": labels} if isinstance(labels, list) else labels
     return {"name": "labels", "labels": labels, **({"amounts": amounts} if amounts else {})}
 
 

@@ -29,6 +29,7 @@ WITH_UPDATE = "scheduler.AsyncScheduler.AsyncSchedulerWithUpdate"
 """Counts its interval in updates, not in server steps."""
 SCHEDULERS = {
     **{f"scheduler.{kind}Scheduler.{kind}Scheduler": pace for kind, pace in PACE.items()},
+    "scheduler.ScaffoldScheduler.ScaffoldScheduler": "synchronous",
     ONE_UPDATE: "buffered",
     WITH_UPDATE: "buffered",
     "fedasync.SchedulerThread.SchedulerThread": "buffered",
@@ -97,6 +98,7 @@ CLIENTS = {
     "client.BNClient.BNClient": "fedbn",
     "client.DLClient.DLClient": "feddl",
     "client.NovaClient.NovaClient": "fednova",
+    "client.ScaffoldClient.ScaffoldClient": "scaffold",
     "client.TWAFLClient.TWAFLClient": "twafl",
 }
 """Client -> the algorithm it belongs to."""
@@ -111,18 +113,22 @@ UPDATES = {
     "update.FedAT.FedAT": "fedat",
     "update.FedDL.FedDL": "feddl",
     "update.FedNova.FedNova": "fednova",
+    "update.Scaffold.Scaffold": "scaffold",
     "update.StepAsyncAvg.StepAsyncAvg": "stepasync",
     "update.TWAFL.TWAFL": "twafl",
 }
 UPDATE_PARAMS = {
-    "fedavg": (),
-    "fedasync": ("alpha", "r", "a", "b"),
-    "fedat": (),
-    "feddl": ("n_clusters",),
-    "fednova": (),
-    "stepasync": ("alpha", "rho"),
-    "twafl": ("loop", "deep_rounds", "deep"),
+    "fedavg": {},
+    "fedasync": {"alpha": "alpha", "r": "r", "a": "a", "b": "b"},
+    "fedat": {},
+    "feddl": {"n_clusters": "n_clusters"},
+    "fedlc": {"tau": "tau"},
+    "fednova": {},
+    "scaffold": {"lr": "eta_g"},
+    "stepasync": {"alpha": "alpha", "rho": "rho"},
+    "twafl": {"loop": "loop", "deep_rounds": "deep_rounds", "deep": "deep"},
 }
+"""Algorithm -> its parameters in Async-FL, and what they are called here."""
 
 MODELS = {
     "model.CNN.CNN": "cnn",

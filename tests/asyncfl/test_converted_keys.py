@@ -53,7 +53,7 @@ def native(name, changes, key):
             "FedAvg",
             {"global.iid": {"label": [1, 2], "data": {}}},
             "partition",
-            {"name": "labels", "clients": 50, "labels": [1, 2]},
+            {"name": "labels", "clients": 50, "labels": {"list": [1, 2]}},
         ),
         ("FedAvg", {"global.iid": {"customize": True, "label": STEP}}, "partition.labels", STEP),
         (
