@@ -153,6 +153,16 @@ def native(name, changes, key):
             {"name": "twafl", "loop": 3, "deep": ["7"]},
         ),
         (
+            "FedNova",
+            {
+                "client.path": "client.ScaffoldClient.ScaffoldClient",
+                f"{UPDATER}.update": {"path": "update.Scaffold.Scaffold", "params": {"lr": 0.5}},
+                f"{SCHEDULER}.path": "scheduler.ScaffoldScheduler.ScaffoldScheduler",
+            },
+            "strategy",
+            {"name": "scaffold", "eta_g": 0.5},
+        ),
+        (
             "FedAvg",
             {f"{UPDATER}.update": {"path": "json.Mine", "params": {"q": 1}}},
             "strategy",
