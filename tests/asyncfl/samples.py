@@ -7,10 +7,6 @@ from pathlib import Path
 FOLDER = Path(__file__).parent / "configs"
 SAMPLES = sorted(FOLDER.glob("*.json"))
 
-LATER = {"FedAvg-labels", "older"}
-"""Samples that name what is not in this version; a test insists that they are refused, so that the list stays true."""
-READY = [path for path in SAMPLES if path.stem not in LATER]
-
 
 def sample(name, **changes):
     """The sample's object with keys changed, say {"client.epochs": 3}; None takes a key out."""

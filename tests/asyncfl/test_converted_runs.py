@@ -5,12 +5,13 @@ import shutil
 
 import numpy as np
 import pytest
-from asyncfl.samples import FOLDER, READY
+from asyncfl.samples import FOLDER, SAMPLES
 from launcher import Launcher
 
 from hpcfl.results import open_results
 
-SMALL = ["data.name=digits", "rounds=2", "partition.examples_per_client=20"]
+FEW = ["rounds=2", "partition.examples_per_client=20", "tracking.wandb=false"]
+SMALL = [*FEW, "data.name=digits"]
 
 
 def changes(*pairs):
@@ -48,10 +49,10 @@ def test_validate_tells_it_too(launch: Launcher):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", READY, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
 def test_samples_run_for_two_rounds(launch: Launcher, tmp_path, path):
     if "HPCFL_DATA" not in os.environ:
         pytest.skip("HPCFL_DATA is not set, and the samples need MNIST, Fashion-MNIST and CIFAR-10")
-    done = launch(1, "run", path, *changes("rounds=2", "partition.examples_per_client=20"), "--out", "x.h5")
+    done = launch(1, "run", path, *changes(*FEW), "--out", "x.h5")
     assert done.returncode == 0, done.stderr
     assert list(open_results(tmp_path / "x.h5").rounds["step"]) == [1, 2]

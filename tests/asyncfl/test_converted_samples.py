@@ -3,14 +3,13 @@
 import sys
 
 import pytest
-from asyncfl.samples import FOLDER, LATER, READY, SAMPLES
+from asyncfl.samples import FOLDER, SAMPLES
 from click.testing import CliRunner
 
 from hpcfl.asyncfl.document import document
 from hpcfl.build import build_strategy
 from hpcfl.cli import cli
-from hpcfl.data import deal
-from hpcfl.errors import JobError
+from hpcfl.data.partition import PARTITIONS
 from hpcfl.federation import build_schedule
 from hpcfl.jobfile import draft, read
 
@@ -20,7 +19,6 @@ else:
     import tomli as tomllib
 
 named = pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
-ready = pytest.mark.parametrize("path", READY, ids=lambda path: path.stem)
 
 
 @named
@@ -31,7 +29,7 @@ def test_a_file_means_the_toml_beside_it(path):
     assert tomllib.loads(text) == job.table
 
 
-@ready
+@named
 def test_both_are_the_same_job(path):
     file = read(str(path))
     assert file.digest == read(str(path.with_suffix(".toml"))).digest
@@ -39,27 +37,19 @@ def test_both_are_the_same_job(path):
     assert file.folder == FOLDER
 
 
-@ready
+@named
 def test_convert_prints_it(path):
     done = CliRunner().invoke(cli, ["convert", str(path)])
     assert done.exit_code == 0
     assert done.output == path.with_suffix(".toml").read_text("utf-8")
 
 
-@ready
-def test_its_strategy_and_schedule_can_be_built(path):
+@named
+def test_what_it_names_is_there(path):
     spec = read(str(path)).spec
     assert type(build_strategy(spec)).__name__.lower() == spec.strategy.name
     assert type(build_schedule(spec)).__name__.lower() == spec.schedule.name
-
-
-@pytest.mark.parametrize("name", sorted(LATER))
-def test_what_is_not_in_this_version_is_refused(name):
-    path = FOLDER / f"{name}.json"
-    with pytest.raises(JobError):  # noqa: PT012 - any of the three
-        spec = read(str(path)).spec
-        build_strategy(spec)
-        deal(spec.partition.name, [0], 1, None, **spec.partition.params)
+    assert spec.partition.name in PARTITIONS
 
 
 def test_every_toml_has_its_file():
