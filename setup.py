@@ -33,6 +33,7 @@ setup(
         "click>=8.1",  # the command line
         "rich>=13.7",  # progress and tables in a terminal
         "tomli>=2; python_version < '3.11'",  # TOML, which later Pythons read themselves
+        "tomli-w>=1",  # TOML's quoting, where `hpcfl convert` writes it
     ],
     extras_require={
         "mpich": ["mpich>=4.3"],  # mpirun and libmpi from a wheel, no system package

@@ -34,7 +34,7 @@ def cli(context: click.Context) -> None:
 @changes
 @click.option("--out", metavar="FILE", help="Where to write the results (results.path of the job).")
 def run(job: str | None = None, overrides: tuple[str, ...] = (), out: str | None = None) -> None:
-    """Run JOB, a TOML file; without one, the quickstart.
+    """Run JOB, a TOML file or one of Async-FL's JSON files; without one, the quickstart.
 
     Alone it runs in one process, where breakpoints work; mpirun, srun or torchrun make it many. No key chooses.
     """
@@ -52,6 +52,24 @@ def validate(job: str, overrides: tuple[str, ...]) -> None:
     from hpcfl.validate import validate_job
 
     validate_job(job, overrides)
+
+
+@cli.command()
+@click.argument("file", metavar="FILE.json")
+@changes
+def convert(file: str, overrides: tuple[str, ...]) -> None:
+    """Print what FILE.json, written for Async-FL, means as a TOML job."""
+    from pathlib import Path
+
+    from hpcfl.asyncfl.document import document
+    from hpcfl.jobfile import draft
+    from hpcfl.schema import JobSpec
+
+    if not file.lower().endswith(".json"):
+        raise click.UsageError(f"{file}: should be one of Async-FL's JSON files; other jobs are TOML already")
+    job = draft(file, overrides)
+    JobSpec.parse(job.table, job.name)
+    click.echo(document(job.table, (f"Converted from {Path(file).name}.", *job.notes)), nl=False)
 
 
 @cli.command()

@@ -1,26 +1,26 @@
-"""Read a job: a TOML file or one that ships with hpcfl, with `--set` overrides on top."""
+"""Read a job: a TOML file, one of Async-FL's JSON files, or one that ships with hpcfl, with `--set` on top."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from hpcfl.asyncfl.convert import convert
 from hpcfl.errors import JobError
-from hpcfl.schema import JobSpec
+from hpcfl.schema import JobSpec, plain_name
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-__all__ = ["JobFile", "packaged", "read"]
+__all__ = ["JobFile", "draft", "packaged", "read", "tell"]
 
 QUICKSTART = "quickstart"
 
@@ -34,6 +34,8 @@ class JobFile:
     spec: JobSpec
     folder: Path | None
     """Where the file lies: modules beside it can be named by dotted paths."""
+    notes: tuple[str, ...] = ()
+    """What the user should know of a file that was written for Async-FL."""
 
     @property
     def digest(self) -> str:
@@ -41,28 +43,68 @@ class JobFile:
         return hashlib.sha256(json.dumps(self.spec.resolved(), sort_keys=True).encode()).hexdigest()
 
 
+class Draft(NamedTuple):
+    """A job as it was written, with the overrides, not checked yet."""
+
+    name: str
+    text: str
+    folder: Path | None
+    table: dict[str, Any]
+    notes: tuple[str, ...]
+
+
 def read(job: str | None, overrides: Sequence[str] = (), out: str | None = None) -> JobFile:
     """The job at the path `job` (None: the quickstart) with each override "a.b=value"; JobError says what is wrong."""
-    name, text, folder = _text(job)
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as failure:
-        raise JobError(f"{name}: not valid TOML: {failure}") from None
-    table.setdefault("name", re.sub(r"[^A-Za-z0-9._-]+|^[._-]+", "-", Path(name).stem).lstrip("-") or "run")
-    for override in overrides:
-        _apply(table, override)
+    name, text, folder, table, notes = draft(job, overrides)
     if out is not None:
         results = table.setdefault("results", {})
         if not isinstance(results, dict):
             raise JobError(f"{name}: results = {results!r}: should be a table [results], say results.path = ...")
         results["path"] = out
-    return JobFile(text, JobSpec.parse(table, name), folder)
+    return JobFile(text, JobSpec.parse(table, name), folder, notes)
+
+
+def draft(job: str | None, overrides: Sequence[str] = ()) -> Draft:
+    """The job's table, which of a JSON file is the one it means. JobError for a file that cannot be read."""
+    name, text, folder = _text(job)
+    table, notes = (_from_json if Path(name).suffix.lower() == ".json" else _from_toml)(name, text, folder)
+    table = {"name": plain_name(Path(name).stem) or "run", **table}
+    for override in overrides:
+        _apply(table, override)
+    return Draft(name, text, folder, table, notes)
+
+
+def tell(job: str | None, notes: Sequence[str]) -> None:
+    """Say on stderr, in one line, what the user should know."""
+    if notes:
+        print(f"note: {job}: {'; '.join(notes)}", file=sys.stderr, flush=True)
 
 
 def packaged(name: str) -> JobFile:
     """A job that ships with hpcfl."""
     text = _packaged_text(name)
     return JobFile(text, JobSpec.parse(tomllib.loads(text), f"{name}.toml"), None)
+
+
+def _from_toml(name: str, text: str, folder: Path | None) -> tuple[dict[str, Any], tuple[str, ...]]:
+    try:
+        return tomllib.loads(text), ()
+    except tomllib.TOMLDecodeError as failure:
+        raise JobError(f"{name}: not valid TOML: {failure}") from None
+
+
+def _from_json(name: str, text: str, folder: Path | None) -> tuple[dict[str, Any], tuple[str, ...]]:
+    try:
+        table = json.loads(text.removeprefix("\ufeff"))
+    except json.JSONDecodeError as failure:
+        place = f"line {failure.lineno}, column {failure.colno}"
+        raise JobError(f"{name}: not valid JSON: {failure.msg} ({place})") from None
+    except (ValueError, RecursionError) as failure:  # numbers and nestings beyond Python's limits
+        raise JobError(f"{name}: not valid JSON: {failure}") from None
+    try:
+        return convert(table, folder)
+    except JobError as failure:
+        raise JobError(f"{name}: {failure}") from None
 
 
 def _packaged_text(name: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from hpcfl.core import first_line
 from hpcfl.errors import HpcflError, Refused
-from hpcfl.jobfile import read
+from hpcfl.jobfile import read, tell
 from hpcfl.launch import Placement
 from hpcfl.signals import Outlook
 from hpcfl.transport.rendezvous import Rendezvous, meet
@@ -30,6 +30,8 @@ def run_job(placement: Placement, outlook: Outlook, job: str | None, overrides: 
     """Run the job on all ranks of this launch; every rank calls it. Refused or HpcflError where it cannot."""
     rendezvous = meet(placement)
     file = agree(placement, rendezvous, lambda: read(job, overrides, out), lambda file: file.digest)
+    if placement.rank == 0:
+        tell(job, file.notes)
 
     from hpcfl.rank import run_rank  # PyTorch is imported from here on
 

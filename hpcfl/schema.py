@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, get_args
@@ -296,6 +297,11 @@ class JobSpec(Section):
     def resolved(self) -> dict[str, Any]:
         """The job with every default written out, as plain dicts, lists, strings and numbers."""
         return self.model_dump(mode="json")
+
+
+def plain_name(text: str) -> str:
+    """The text as a job's `name` may be written; empty if nothing is left of it."""
+    return re.sub(r"[^A-Za-z0-9._-]+|^[._-]+", "-", text).lstrip("-")
 
 
 def unknown_key(key: str, valid: Iterable[str]) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from hpcfl.build import assemble
-from hpcfl.jobfile import read
+from hpcfl.jobfile import read, tell
 from hpcfl.tracking import require
 
 __all__ = ["validate_job"]
@@ -14,6 +14,7 @@ __all__ = ["validate_job"]
 def validate_job(path: str, overrides: Sequence[str]) -> None:
     """Say that the job is valid and what it amounts to; a JobError or DataError says what is wrong."""
     job = read(path, overrides)
+    tell(path, job.notes)
     require(job.spec.tracking)
     parts = assemble(job, torch.device("cpu"), trains=False, serves=True)
     spec, world = job.spec, parts.world

@@ -17,6 +17,7 @@ ROOT = Path(hpcfl.__file__).parent
 LEVELS = {
     # 0: the nouns
     "": 0,
+    "asyncfl": 0,
     "clock": 0,
     "core": 0,
     "devices": 0,
@@ -74,6 +75,7 @@ FRIENDS = {("strategies", "schedule")}
 """The one pair of peers on level 1 of which one may import the other."""
 
 WITHOUT_TORCH = (
+    "asyncfl",
     "results",
     "report",
     "schedule",
