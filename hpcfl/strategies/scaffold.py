@@ -1,9 +1,11 @@
 """SCAFFOLD (Karimireddy et al. 2020, ICML), option II: control variates take the clients' drift out of local steps.
 
-    local gradient - c_k + c;   c_k' = c_k - c + (w - w_k) / (tau_k lr);   c' = c + (|S| / N) mean(c_k' - c_k)
+    local gradient - c_k + c;   c_k' = c_k - c + (w - w_k) / (tau_k lr);   c' = c + (n_S / n) mean(c_k' - c_k)
 
-tau_k are the local steps of client k, S the clients of the step, N all of them. The formula for c_k' supposes plain SGD
-on the clients: momentum, weight decay or an adaptive optimizer make c_k something else than a mean gradient.
+tau_k are the local steps of client k, n_S the samples of the step's clients, n everybody's: |S| / N for clients of one
+size, as in the paper. So c is always the mean of all c_k, by samples as w is of the w_k. The formula for c_k' supposes
+plain SGD: momentum, weight decay or an adaptive optimizer make c_k something else than a mean gradient. Large tau_k lr
+and few clients per step make it unstable: c_k is old by the time it is used.
 """
 
 from __future__ import annotations

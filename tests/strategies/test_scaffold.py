@@ -37,11 +37,16 @@ def test_the_new_control_variate_is_the_mean_gradient_of_option_ii(own):
     assert upload["w"].tolist() == [-1.0, -1.0, 8.0]
 
 
-def test_the_server_moves_its_control_variate_by_the_share_of_clients():
+@pytest.mark.parametrize(
+    ("sizes", "arrived"),
+    [([1, 1, 1, 1], [(0, 0, 1)]), ([2, 6, 1, 7], [(2, 0, 1), (0, 0, 2), (3, 0, 1)])],
+    ids=["equal clients: |S| / N", "n_S / n"],
+)
+def test_the_server_moves_its_control_variate_by_the_share_that_took_part(sizes, arrived):
     strategy = Scaffold()
-    state = strategy.init(world([1, 1, 1, 1], layout=LAYOUT))
+    state = strategy.init(world(sizes, layout=LAYOUT))
     assert strategy.send(state, 0)["c"].tolist() == [0.0, 0.0]
-    state = strategy.combine(state, cohort([(0, 0, 1)], means={"w": [3.0, 2.0, 1.0], "c": [4.0, -8.0]}))
+    state = strategy.combine(state, cohort(arrived, means={"w": [3.0, 2.0, 1.0], "c": [4.0, -8.0]}))
     assert state["w"].tolist() == [3.0, 2.0, 1.0]
     assert state["c"].tolist() == [1.0, -2.0]
 
