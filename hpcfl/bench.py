@@ -135,7 +135,7 @@ class BareLoop:
         mean = {name: torch.zeros_like(value) for name, value in self._state.items()}
         total = sum(job.examples for job in jobs)
         for job in jobs:
-            client = self._trainer.client(job)
+            client = self._trainer.client(job, {})
             self._module.load_state_dict(self._state)
             optimizer = torch.optim.SGD(self._module.parameters(), lr=client.lr)
             for index in client.index.split(world.batch_size):
