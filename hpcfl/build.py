@@ -16,10 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hpcfl.batched import Batched
 from hpcfl.components import check_signature, construct, locate, make
 from hpcfl.core import World, first_line
 from hpcfl.data import Dataset, Labels, class_counts, find_root, load, owners
 from hpcfl.errors import JobError, LaunchError
+from hpcfl.execution import choose
 from hpcfl.federation import build_schedule, build_world, component, deal_samples, hold_out, reach_modules
 from hpcfl.flat import Layout
 from hpcfl.jobfile import JobFile
@@ -71,6 +73,8 @@ class Parts:
     """Names of the classes."""
     owner: np.ndarray
     """(N,) int32: the client that holds each training sample, or -1."""
+    batched: Batched | None
+    """Trains many clients as one program; None where they are trained one after the other."""
 
     @property
     def fingerprint(self) -> str:
@@ -114,7 +118,8 @@ def assemble(job: JobFile, device: torch.device, *, trains: bool, serves: bool) 
     test = Samples(dataset.x_test, dataset.y_test, *sampled) if serves else None
     own = (held_out, spec.server.test_batch_size) if spec.client.test_size else ()
     trainer = Trainer(world, strategy, module, build_recipe(spec), train, parts, device, *own)
-    return Parts(world, strategy, schedule, trainer, test, dataset.labels, owners(dealt, len(dataset.y_train)))
+    return Parts(world, strategy, schedule, trainer, test, dataset.labels, owners(dealt, len(dataset.y_train)),
+                 choose(spec, schedule, trainer))  # fmt: skip
 
 
 def build_strategy(spec: JobSpec) -> Any:

@@ -12,7 +12,8 @@ from time import perf_counter
 import torch
 from torch import Tensor
 
-from hpcfl.core import Cohort, Job, Send, Step, Update, World, shares
+from hpcfl.batched import Batched
+from hpcfl.core import Cohort, Job, Program, Send, Step, Update, World, deal, programs
 from hpcfl.messages import Order, decode, decode_reason, encode, encode_reason
 from hpcfl.share import Share, Sums, examine
 from hpcfl.training import Trainer
@@ -28,8 +29,15 @@ Report = list[list[float]]
 class Collective:
     """Synchronous rounds over all ranks."""
 
-    def __init__(self, transport: Transport, trainer: Trainer, world: World, reproducible: bool):
-        self._transport, self._trainer, self._world = transport, trainer, world
+    def __init__(
+        self,
+        transport: Transport,
+        trainer: Trainer,
+        world: World,
+        reproducible: bool,
+        batched: Batched | None = None,
+    ):
+        self._transport, self._trainer, self._world, self._batched = transport, trainer, world, batched
         self._sums = Sums(reproducible, trainer.device)
         self._several = transport.size > 1
         self._order = Order((), (), {})
@@ -113,9 +121,10 @@ class Collective:
     def _work(self, order: Order) -> tuple[Share, list[list[Job]], list[Report], dict[str, Tensor], dict[int, str]]:
         """Train this rank's share, sum it up, reduce; on rank 0 also what the others report and send."""
         share = Share(order, self._trainer, self._sums)
-        hands = self._hands(order)
-        for job in hands[self._transport.rank]:
-            share.train(job)
+        dealt = self._hands(order, self._batched.size if self._batched else 1)
+        for program in dealt[self._transport.rank]:
+            share.train(program, self._batched)
+        hands = [[job for program in hand for job in program] for hand in dealt]
         begin = perf_counter()
         for total in share.sums.values():
             total.settle()
@@ -134,21 +143,24 @@ class Collective:
 
     def _examine(self, order: Order) -> dict[int, tuple[float, float]]:
         """Examine this rank's share; on rank 0 everybody's answers."""
-        hands = self._hands(order)
+        hands = [[job for program in hand for job in program] for hand in self._hands(order, 1)]
         rows = examine(order, hands[self._transport.rank], self._trainer)
         table = torch.full((max(map(len, hands)), 3), -1.0, dtype=torch.float64)
         table[: len(rows)] = torch.tensor(rows, dtype=torch.float64).view(-1, 3)
         answers = [row for report in self._transport.gather(table) for row in report.tolist() if row[0] >= 0]
         return {int(client): (loss, accuracy) for client, loss, accuracy in answers}
 
-    def _hands(self, order: Order) -> list[list[Job]]:
-        """Every rank's jobs, by rank; computed alike everywhere. A client with private state stays with one rank."""
-        workers = self._transport.size - 1
+    def _hands(self, order: Order, size: int) -> list[list[Program]]:
+        """Every rank's jobs, in programs of `size`, by rank; computed alike everywhere.
+
+        A client with private state stays with one rank.
+        """
+        workers, together = self._transport.size - 1, programs(order.jobs, size)
         if not self._several:
-            return [list(order.jobs)]
+            return [together]
         if self._trainer.strategy.private:
-            return [[], *([job for job in order.jobs if job.client % workers == k] for k in range(workers))]
-        return [[], *shares(order.jobs, workers)]
+            return [[], *([[job] for job in order.jobs if job.client % workers == k] for k in range(workers))]
+        return [[], *deal(together, workers)]
 
     def _report(self, hands: list[list[Job]], share: Share, communicating: float) -> list[Report]:
         """Every rank's report, on rank 0."""

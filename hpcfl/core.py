@@ -195,15 +195,38 @@ Send = Callable[[int], "dict[str, Tensor]"]
 """client -> the named tensors that it receives. Tensors shared between clients travel once."""
 
 
-def shares(jobs: Sequence[Job], workers: int) -> list[list[Job]]:
-    """Deal the jobs to `workers`, longest first to the least loaded: the same on every rank that asks."""
+Program = list[Job]
+"""Jobs that a rank trains together."""
+
+
+def programs(jobs: Sequence[Job], size: int) -> list[Program]:
+    """The jobs in programs of `size` at most, as even as can be; those with about as many steps share one.
+
+    Which jobs share one depends on the jobs alone, so that the bits do not depend on the ranks.
+    """
+    if size == 1:
+        return [[job] for job in jobs]
+    ordered = sorted(jobs, key=lambda job: (job.steps, job.client))
+    number = max(1, math.ceil(len(jobs) / size))
+    ends = [len(jobs) * end // number for end in range(number + 1)]
+    return [ordered[begin:end] for begin, end in zip(ends, ends[1:]) if begin < end]
+
+
+def deal(jobs: Sequence[Program], workers: int) -> list[list[Program]]:
+    """Deal programs to `workers`, longest first to the least loaded: the same on every rank that asks."""
     loads = [(0, worker) for worker in range(workers)]
-    hands: list[list[Job]] = [[] for _ in range(workers)]
-    for job in sorted(jobs, key=lambda job: (-job.cost, job.client)):
+    hands: list[list[Program]] = [[] for _ in range(workers)]
+    costs = [(-sum(job.cost for job in program), program[0].client, program) for program in jobs]
+    for cost, _, program in sorted(costs, key=lambda priced: priced[:2]):
         load, worker = loads[0]
-        heapreplace(loads, (load + job.cost, worker))
-        hands[worker].append(job)
+        heapreplace(loads, (load - cost, worker))
+        hands[worker].append(program)
     return hands
+
+
+def shares(jobs: Sequence[Job], workers: int) -> list[list[Job]]:
+    """`deal` of single jobs."""
+    return [[job for program in hand for job in program] for hand in deal(programs(jobs, 1), workers)]
 
 
 def first_line(error: BaseException) -> str:

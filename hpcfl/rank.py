@@ -55,6 +55,7 @@ def run_rank(placement: Placement, rendezvous: Any, job: JobFile, outlook: Outlo
             if serves:
                 outlook.file = str(path)
                 environment = describe(placement, rendezvous.mpi, transport.backend, described, spec.threads)
+                environment["execution"] = f"batched, {parts.batched.size}" if parts.batched else "sequential"
                 orderly = serve(job, parts, pool, writer, environment, outlook)
             else:
                 pool.serve()
@@ -104,7 +105,7 @@ def build_pool(spec: JobSpec, parts: build.Parts, transport: Any) -> Collective 
     wall_clock, given = spec.clock == "wall", (transport, parts.trainer, parts.world, spec.reproducible)
     if wall_clock or overlaps(parts.schedule):
         return Farm(*given, spec.server.timeout_s, wall_clock)
-    return Collective(*given)
+    return Collective(*given, parts.batched)
 
 
 def open_results(job: JobFile, path: Any, parts: build.Parts) -> Writer:

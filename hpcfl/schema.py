@@ -262,6 +262,9 @@ class JobSpec(Section):
     """CPU threads per rank; they change the bits of a convolution's gradient, so they belong to the job."""
     reproducible: bool = True
     """Exact sums: the same bits on any number of ranks. false sums in float32, a little faster."""
+    execution: Literal["auto", "sequential", "batched"] = "auto"
+    """How a rank trains its clients: one after the other; batched, many as one program, which differs by rounding; auto
+    takes the batched one where that is faster: a rule of device, model and algorithm, never of a measurement."""
     data: Data
     """The dataset."""
     partition: Partition = Partition()

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hpcfl.core import Job, first_line
+from hpcfl.batched import Batched
+from hpcfl.core import Job, Program, first_line
 from hpcfl.errors import JobError
 from hpcfl.flat import largest
 from hpcfl.messages import Order
@@ -62,9 +63,31 @@ class Share:
         self.seconds = 0.0
         """Spent training."""
 
-    def train(self, job: Job) -> None:
+    def train(self, program: Program, batched: Batched | None = None) -> None:
+        """Train clients and take their uploads in: together, or one after the other."""
+        if batched is None or not self._train_together(program, batched):
+            for job in program:
+                self.train_one(job)
+
+    def _train_together(self, program: Program, batched: Batched) -> bool:
+        """Whether it could be done: where a hook fails, one after the other shows whose failure it is."""
+        begin = perf_counter()
+        try:
+            trained = batched.train(program, [self._order.sent(job) for job in program])
+        except Exception:
+            return False
+        losses = torch.stack([fit.loss for _, fit in trained]).tolist()
+        taken = perf_counter()
+        for job, (uploads, fit), loss in zip(program, trained, losses):
+            mean = loss / max(1, fit.examples)
+            self._enter(job, uploads, fit.steps, mean, self._unfit(uploads, mean), (taken - begin) / len(program))
+        self.seconds += perf_counter() - taken
+        return True
+
+    def train_one(self, job: Job) -> None:
         """Train one client and take its uploads in; what goes wrong is that client's failure."""
         begin = perf_counter()
+        uploads: dict[str, Tensor] = {}
         steps, loss, reason = 0, math.nan, None
         sent = self._order.sent(job)
         before = [tensor._version for tensor in sent.values()]
@@ -76,11 +99,15 @@ class Share:
             reason = _located(failure)
         if before != [tensor._version for tensor in sent.values()]:
             raise JobError("strategy: `local` changed a tensor that was sent to all clients in place; change a clone")
+        self._enter(job, uploads, steps, loss, reason, perf_counter() - begin)
+
+    def _enter(
+        self, job: Job, uploads: dict[str, Tensor], steps: int, loss: float, reason: str | None, seconds: float
+    ) -> None:
         if reason is None:
             self._take(job, uploads)
         else:
             self.reasons.append(reason)
-        seconds = perf_counter() - begin
         self.rows.append([job.client, steps, loss, seconds, reason is not None])
         self.seconds += seconds
 

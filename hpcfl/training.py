@@ -211,14 +211,18 @@ class Trainer:
 
     def _begin(self, client: Client, sent: dict[str, Tensor]) -> Fit:
         """The module as it was at first but for its vector, in training mode, with the job's own random numbers."""
-        key = client.id, client.version, client.visit
-        torch.random.default_generator.manual_seed(seed64(client.seed, "client", *key, "torch"))
-        if self.device.type == "cuda":
-            torch.cuda.manual_seed(seed64(client.seed, "client", *key, "cuda"))
+        self.seed(client)
         for tensor, first in self._constants:
             tensor.copy_(first)
         self.module.train()
         return Fit(self, client, sent)
+
+    def seed(self, client: Client) -> None:
+        """Begin torch's own random numbers of the client's job."""
+        key = client.id, client.version, client.visit
+        torch.random.default_generator.manual_seed(seed64(client.seed, "client", *key, "torch"))
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed64(client.seed, "client", *key, "cuda"))
 
     def client(self, job: Job, state: dict[str, Tensor]) -> Client:
         """The client of a job, with its data and what it has at home."""

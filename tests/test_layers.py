@@ -43,6 +43,7 @@ LEVELS = {
     "transport": 1,
     # 2: client training and pools
     "answers": 2,
+    "batched": 2,
     "collective": 2,
     "farm": 2,
     "home": 2,
@@ -59,6 +60,7 @@ LEVELS = {
     "components": 4,
     "doctor": 4,
     "environment": 4,
+    "execution": 4,
     "federation": 4,
     "rank": 4,
     "report": 4,

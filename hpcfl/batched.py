@@ -1,0 +1,237 @@
+"""Many clients as one program: their models are stacked, and every local step is one computation for all of them.
+
+A small model costs mostly the calls, not the numbers: a stack of a hundred takes little longer than one. The sequential
+path in `training` is the reference; this one draws the same random numbers, makes the same steps, and differs from it
+by rounding alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+from torch.nn.functional import cross_entropy
+
+from hpcfl.core import Job
+from hpcfl.strategies import FedAvg
+from hpcfl.training import Client, Trainer
+
+__all__ = ["Batched", "obstacle"]
+
+ELEMENTWISE = (
+    torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.Adamax, torch.optim.NAdam, torch.optim.RAdam,
+    torch.optim.RMSprop, torch.optim.Adagrad, torch.optim.Adadelta, torch.optim.Rprop,
+)  # fmt: skip
+"""Optimizers that treat every number by itself: on a stack they do what they would do on each of its models."""
+
+
+class Wanted(Exception):  # noqa: N818 - not an error: a client's `local` is at a call of `fit`
+    """What `local` wants trained, while it waits."""
+
+    def __init__(self, w: Tensor, epochs: int | None):
+        super().__init__()
+        self.w, self.epochs = w, epochs
+
+
+class Replayed:
+    """The `fit` of one client: it answers the calls that were trained already, and stops `local` at the next one.
+
+    `local` is run once more after each program; hooks change nothing but the client's state, a new dict every time.
+    """
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self.examples = 0
+        self.loss: Tensor | float = 0.0
+        self.results: list[Tensor] = []
+        self.calls = 0
+
+    def __call__(self, w: Tensor, *, epochs: int | None = None) -> Tensor:
+        """As `training.Fit`."""
+        if self.calls == len(self.results):
+            raise Wanted(w, epochs)
+        self.calls += 1
+        return self.results[self.calls - 1]
+
+
+class Task:
+    """One client of a program: its job, and how far its `local` has come."""
+
+    def __init__(self, client: Client, sent: dict[str, Tensor]):
+        self.client, self.sent = client, sent
+        self.fit = Replayed()
+        self.batches = client.stream("batches")
+        self.wanted: Wanted | None = None
+        self.uploads: dict[str, Tensor] | None = None
+
+
+class Batched:
+    """The programs of a rank: at most `size` clients each."""
+
+    def __init__(self, trainer: Trainer, size: int):
+        self.size = size
+        self._trainer = trainer
+        self._module = trainer.module
+        self._stacks: list[Tensor] = []
+        self._entries = [entry for entry in trainer.layout.entries if entry.kind == "parameter"]
+        loss = trainer.recipe.loss
+        plain = type(trainer.strategy).loss is FedAvg.loss and isinstance(loss, nn.CrossEntropyLoss)
+        self._smoothing = loss.label_smoothing if plain and loss.weight is None and loss.reduction == "mean" else None
+        self._plain = type(trainer.strategy).local is FedAvg.local
+        self._corrects = type(trainer.strategy).correct is not FedAvg.correct
+
+    def train(self, jobs: Sequence[Job], sents: Sequence[dict[str, Tensor]]) -> list[tuple[dict[str, Tensor], Any]]:
+        """(uploads, fit) of every job, as `Trainer.train` gives them, valid until the next program."""
+        tasks = [Task(self._trainer.client(job, {}), sent) for job, sent in zip(jobs, sents)]
+        self._module.train()
+        if self._plain:
+            for task in tasks:
+                task.wanted = Wanted(task.sent["w"], None)
+            self._run(tasks, 0)
+            return [({"w": task.fit.results[0]}, task.fit) for task in tasks]
+        program = 0
+        while waiting := [task for task in tasks if self._waits(task)]:
+            self._run(waiting, program)
+            program += 1
+        return [(task.uploads, task.fit) for task in tasks]
+
+    def _waits(self, task: Task) -> bool:
+        """Run the client's `local` as far as it goes; whether that is to another call of `fit`."""
+        if task.uploads is not None:
+            return False
+        self._trainer.seed(task.client)
+        task.client.state.clear()
+        task.fit.calls = 0
+        try:
+            task.uploads = self._trainer.strategy.local(task.fit, task.sent, task.client)
+        except Wanted as wanted:
+            task.wanted = wanted
+        return task.uploads is None
+
+    def _run(self, tasks: list[Task], program: int) -> None:
+        """Train what each task wants, one step of all at a time."""
+        trainer = self._trainer
+        stack = self._stack(program, len(tasks))
+        begin = [task.wanted.w for task in tasks]
+        if all(w is begin[0] for w in begin):
+            stack.copy_(begin[0])
+        else:
+            torch.stack(begin, out=stack)
+        leaves = {
+            entry.name: stack[:, entry.offset : entry.offset + entry.size].unflatten(1, entry.shape or (1,)).detach()
+            for entry in self._entries
+        }
+        for entry in self._entries:
+            leaves[entry.name] = leaves[entry.name].view(len(tasks), *entry.shape).requires_grad_()
+        parameters = list(leaves.values())
+        optimizer = trainer.recipe.optimizer(parameters)
+        for group in optimizer.param_groups:
+            group["lr"] = tasks[0].client.lr
+        places, counts = self._plan(tasks)
+        losses = torch.zeros(len(tasks), dtype=torch.float64, device=trainer.device)
+        ends, results = (counts > 0).sum(1).tolist(), list(stack)
+        early: dict[int, list[int]] = {}
+        for row, end in enumerate(ends):
+            if end < places.shape[1]:
+                early.setdefault(end - 1, []).append(row)
+        weights = torch.from_numpy(counts).to(trainer.device)
+        for step in range(places.shape[1]):
+            x, labels = trainer.samples.batch(places[:, step].flatten())
+            loss = self._losses(leaves, x.unflatten(0, places[:, step].shape), labels.view(len(tasks), -1), tasks,
+                                counts[:, step])  # fmt: skip
+            grads = torch.autograd.grad(loss.sum(), parameters)
+            if self._corrects:
+                grads = self._corrected(grads, stack, tasks)
+            for parameter, grad in zip(parameters, grads):
+                parameter.grad = grad
+            optimizer.step()
+            losses.add_(loss.detach() * weights[:, step])
+            for row in early.get(step, ()):
+                results[row] = stack[row].clone()
+        examples = counts.sum(1).tolist()
+        for row, (task, result) in enumerate(zip(tasks, results)):
+            task.fit.steps += ends[row]
+            task.fit.examples += examples[row]
+            task.fit.loss = losses[row] + task.fit.loss
+            task.fit.results.append(result)
+
+    def _plan(self, tasks: list[Task]) -> tuple[Tensor, np.ndarray]:
+        """(K, S, B) places in the training set, padded; and (K, S) how many of each batch are real."""
+        size, orders = self._trainer.batch_size, []
+        for task in tasks:
+            epochs = task.client.epochs if task.wanted.epochs is None else task.wanted.epochs
+            own = task.client.index.numpy(force=True)
+            orders.append([own[task.batches.permutation(len(own))] for _ in range(epochs)])
+        steps = [sum(-(-len(epoch) // size) for epoch in order) for order in orders]
+        places = np.zeros((len(tasks), max(steps), size), np.int64)
+        counts = np.zeros((len(tasks), max(steps)), np.int64)
+        for task, order in enumerate(orders):
+            step = 0
+            for epoch in order:
+                whole, rest = divmod(len(epoch), size)
+                places[task, step : step + whole] = epoch[: whole * size].reshape(whole, size)
+                counts[task, step : step + whole] = size
+                step += whole
+                if rest:
+                    places[task, step, :rest] = epoch[whole * size :]
+                    counts[task, step] = rest
+                    step += 1
+        return torch.from_numpy(places).to(self._trainer.device), counts
+
+    def _losses(
+        self, leaves: dict[str, Tensor], x: Tensor, labels: Tensor, tasks: list[Task], counts: np.ndarray
+    ) -> Tensor:
+        """(K,) each client's mean loss over the real samples of its batch; 0 for one that has none."""
+        logits = vmap(lambda parameters, batch: functional_call(self._module, parameters, (batch,)))(leaves, x)
+        if self._smoothing is None:
+            strategy, nothing = self._trainer.strategy, logits.new_zeros(())
+            return torch.stack([
+                strategy.loss(logits[row, :count], labels[row, :count], task.client) if count else nothing
+                for row, (task, count) in enumerate(zip(tasks, counts.tolist()))
+            ])  # fmt: skip
+        each = cross_entropy(
+            logits.flatten(0, 1), labels.flatten(), reduction="none", label_smoothing=self._smoothing
+        ).view(labels.shape)
+        if (counts == labels.shape[1]).all():
+            return each.mean(1)
+        real = torch.from_numpy(np.arange(labels.shape[1]) < counts[:, None]).to(each.device)
+        return (each * real).sum(1) / torch.from_numpy(np.maximum(counts, 1)).to(each.device)
+
+    def _corrected(self, grads: Sequence[Tensor], stack: Tensor, tasks: list[Task]) -> list[Tensor]:
+        """The gradients, changed client by client as the algorithm does, which takes them as one vector."""
+        flat = torch.cat([grad.flatten(1) for grad in grads], 1)
+        for row, (task, w) in enumerate(zip(tasks, stack)):
+            self._trainer.strategy.correct(flat[row], w[: flat.shape[1]], task.sent, task.client)
+        parts = flat.split([entry.size for entry in self._entries], 1)
+        return [part.view_as(grad) for part, grad in zip(parts, grads)]
+
+    def _stack(self, number: int, rows: int) -> Tensor:
+        """(rows, P) of the work space."""
+        while len(self._stacks) <= number:
+            self._stacks.append(torch.empty(self.size, self._trainer.layout.size, device=self._trainer.device))
+        return self._stacks[number][:rows]
+
+
+def obstacle(trainer: Trainer) -> str | None:
+    """Why this trainer's clients cannot be trained as one program, or None."""
+    module, strategy, recipe = trainer.module, trainer.strategy, trainer.recipe
+    if strategy.private:
+        return "its clients keep private state, and stay with their ranks"
+    if recipe.transform:
+        return "data.transform draws its random numbers client by client"
+    if any(entry.kind == "buffer" for entry in trainer.layout.entries):
+        return "the model has buffers or frozen parameters, which training may change"
+    names = [entry.offset for entry in trainer.layout.entries if entry.kind == "parameter"]
+    if len(set(names)) < len(names):
+        return "the model has tied weights"
+    for part in module.modules():
+        if isinstance(part, nn.modules.dropout._DropoutNd | nn.modules.batchnorm._NormBase | nn.RNNBase):
+            return f"the model has a {type(part).__name__}"
+    optimizer = type(recipe.optimizer([nn.Parameter(torch.zeros(1))]))
+    if optimizer not in ELEMENTWISE:
+        return f"{optimizer.__name__} does not treat every number by itself"
+    return None

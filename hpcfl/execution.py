@@ -1,0 +1,49 @@
+"""One after the other or many as one program? A rule of the job, its model and the kind of device, never of a clock.
+
+Measured with `hpcfl bench` (docs/speed.md): on a CPU a stack pays where a step costs more calls than numbers, as in
+small fully connected models, and not for convolutions; on a GPU wherever one client does not fill the device.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from hpcfl.batched import Batched, obstacle
+from hpcfl.errors import JobError
+from hpcfl.plan import overlaps
+from hpcfl.schema import JobSpec
+from hpcfl.training import Trainer
+
+__all__ = ["choose"]
+
+SMALL = 200_000
+"""Parameters up to which `auto` stacks models on a CPU."""
+CLIENTS = {"cpu": 32, "cuda": 256}
+"""Most clients of a program, by kind of device."""
+NUMBERS = {"cpu": 1 << 23, "cuda": 1 << 30}
+"""Most numbers of a stack of models: on a CPU what the caches can still help with, on a GPU 4 GiB."""
+
+
+def choose(spec: JobSpec, schedule: Any, trainer: Trainer) -> Batched | None:
+    """The batched backend where the job asks for it, or where `auto` finds it faster; JobError where it cannot be."""
+    if spec.execution == "sequential":
+        return None
+    why = obstacle(trainer)
+    if spec.clock == "wall" or overlaps(schedule):
+        why = "asynchronous jobs come one by one"
+    if spec.execution == "batched" and why:
+        raise JobError(f'execution = "batched": cannot be: {why}; leave it to "auto", or say "sequential"')
+    if why or (spec.execution == "auto" and not pays(trainer)):
+        return None
+    kind = trainer.device.type
+    return Batched(trainer, max(1, min(CLIENTS[kind], NUMBERS[kind] // trainer.layout.size)))
+
+
+def pays(trainer: Trainer) -> bool:
+    """Whether a stack is expected to be faster."""
+    if trainer.device.type == "cuda":
+        return True
+    convolves = any(isinstance(part, nn.modules.conv._ConvNd) for part in trainer.module.modules())
+    return not convolves and trainer.layout.size <= SMALL
