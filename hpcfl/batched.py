@@ -145,7 +145,7 @@ class Batched:
                                 counts[:, step])  # fmt: skip
             grads = torch.autograd.grad(loss.sum(), parameters)
             if self._corrects:
-                grads = self._corrected(grads, stack, tasks)
+                grads = self._corrected(grads, stack, begin, tasks)
             for parameter, grad in zip(parameters, grads):
                 parameter.grad = grad
             optimizer.step()
@@ -201,11 +201,14 @@ class Batched:
         real = torch.from_numpy(np.arange(labels.shape[1]) < counts[:, None]).to(each.device)
         return (each * real).sum(1) / torch.from_numpy(np.maximum(counts, 1)).to(each.device)
 
-    def _corrected(self, grads: Sequence[Tensor], stack: Tensor, tasks: list[Task]) -> list[Tensor]:
+    def _corrected(
+        self, grads: Sequence[Tensor], stack: Tensor, begin: list[Tensor], tasks: list[Task]
+    ) -> list[Tensor]:
         """The gradients, changed client by client as the algorithm does, which takes them as one vector."""
         flat = torch.cat([grad.flatten(1) for grad in grads], 1)
-        for row, (task, w) in enumerate(zip(tasks, stack)):
-            self._trainer.strategy.correct(flat[row], w[: flat.shape[1]], task.sent, task.client)
+        trained = flat.shape[1]
+        for grad, w, start, task in zip(flat, stack, begin, tasks):
+            self._trainer.strategy.correct(grad, w[:trained], start[:trained], task.sent, task.client)
         parts = flat.split([entry.size for entry in self._entries], 1)
         return [part.view_as(grad) for part, grad in zip(parts, grads)]
 

@@ -117,7 +117,7 @@ def assemble(job: JobFile, device: torch.device, *, trains: bool, serves: bool) 
     train = Samples(dataset.x_train, dataset.y_train, *sampled) if trains else None
     test = Samples(dataset.x_test, dataset.y_test, *sampled) if serves else None
     own = (held_out, spec.server.test_batch_size) if spec.client.test_size else ()
-    trainer = Trainer(world, strategy, module, build_recipe(spec), train, parts, device, *own)
+    trainer = Trainer(world, strategy, module, build_recipe(spec, dataset.classes), train, parts, device, *own)
     return Parts(world, strategy, schedule, trainer, test, dataset.labels, owners(dealt, len(dataset.y_train)),
                  choose(spec, schedule, trainer))  # fmt: skip
 
@@ -142,9 +142,10 @@ def build_strategy(spec: JobSpec) -> Any:
 
 def combined(name: str) -> Any:
     """The class of an algorithm, or of several with a + between them, if no two change the same hook."""
-    classes = [locate("strategy", part.strip(), STRATEGIES) for part in name.split("+")]
-    if len(classes) == 1:
-        return classes[0]
+    named = [locate("strategy", part.strip(), STRATEGIES) for part in name.split("+")]
+    classes = [target for target in named if target is not FedAvg]  # which changes nothing
+    if len(classes) <= 1:
+        return (classes or named)[0]
     changed: dict[str, str] = {}
     for target in classes:
         if not (isinstance(target, type) and issubclass(target, FedAvg)):
@@ -202,7 +203,7 @@ def likes_channels_last(module: nn.Module, shape: tuple[int, ...]) -> bool:
     return True
 
 
-def build_recipe(spec: JobSpec) -> Recipe:
+def build_recipe(spec: JobSpec, classes: int) -> Recipe:
     """Loss, optimizer, learning rates and augmentation."""
     client = spec.client
     if "lr" in client.optimizer.params:
@@ -211,7 +212,7 @@ def build_recipe(spec: JobSpec) -> Recipe:
     transform = spec.data.transform
     return Recipe(
         optimizer=optimizer,
-        loss=build_loss(client.loss),
+        loss=build_loss(client.loss, classes),
         rates=learning_rates(spec, optimizer),
         transform=make("data.transform", transform, TRANSFORMS) if transform else None,
     )
@@ -224,13 +225,39 @@ def optimizer_of(key: str, given: Component, **also: float) -> Callable[[list[nn
     return lambda parameters: construct(key, target, params, parameters)
 
 
-def build_loss(loss: Component) -> Callable[[Tensor, Tensor], Tensor]:
-    """A class is built with its params; a function keeps them for its calls."""
+def build_loss(loss: Component, classes: int) -> Callable[[Tensor, Tensor], Tensor]:
+    """A class, or a function that takes no logits and labels, is called with its params and gives the loss; any other
+    function is the loss, and keeps them for its calls. It is tried on two samples' logits."""
     found = locate("client.loss", loss.name, LOSSES)
-    if inspect.isclass(found):
-        return construct("client.loss", found, loss.params)
-    check_signature("client.loss", found, loss.params, given=2)
-    return functools.partial(found, **loss.params) if loss.params else found
+    if inspect.isclass(found) or not takes_two(found):
+        built = construct("client.loss", found, loss.params)
+    else:
+        check_signature("client.loss", found, loss.params, given=2)
+        built = functools.partial(found, **loss.params) if loss.params else found
+    try:
+        value = built(torch.zeros(2, classes), torch.zeros(2, dtype=torch.int64))
+    except Exception as failure:
+        raise JobError(
+            f"client.loss = {loss.name!r}: cannot be called with logits (2, {classes}) and labels (2,): "
+            f"{first_line(failure)}"
+        ) from None
+    if not isinstance(value, Tensor) or value.numel() != 1:
+        given = f"a tensor {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+        raise JobError(f"client.loss = {loss.name!r}: gives {given} for two samples; it should be one number, a tensor")
+    return built
+
+
+def takes_two(function: Callable[..., Any]) -> bool:
+    """Whether it can be called with two positional arguments, as a loss is; one written in C is taken to."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return True
+    positional = [parameter for parameter in parameters if parameter.kind in (parameter.POSITIONAL_ONLY,
+                  parameter.POSITIONAL_OR_KEYWORD)]  # fmt: skip
+    if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
+        return True
+    return len(positional) >= 2 and all(parameter.default is parameter.empty for parameter in positional[:2])
 
 
 def learning_rates(spec: JobSpec, optimizer: Callable[..., torch.optim.Optimizer]) -> tuple[float, ...]:

@@ -131,7 +131,8 @@ class Collective:
             self._transport.reduce(total.total)
         communicating = self._broadcast_s + perf_counter() - begin
         reports = self._report(hands, share, communicating)
-        each = {name: self._bring(reports, kept, failed=False) for name, kept in share.kept.items()}
+        device = self._trainer.device
+        each = {name: self._bring(reports, kept, failed=False).to(device) for name, kept in share.kept.items()}
         reasons = self._bring(reports, [encode_reason(reason) for reason in share.reasons], failed=True)
         return (
             share,

@@ -42,14 +42,14 @@ def run(
     asked how their clients do. A step with fewer than `min_clients` updates ends the run with a TrainingError, and so
     do as many failures in a row as there are clients.
     """
-    state, failed_in_a_row = strategy.init(world), 0
+    state, failed_in_a_row, combined = strategy.init(world), 0, False
     for step in steps:
         updates = pool.collect(step)
         begin = perf_counter()
         failed_in_a_row = 0 if updates else failed_in_a_row + len(updates.failures)
         goes_on = not step.done or (len(updates) >= min_clients and failed_in_a_row < world.clients)
         if updates and goes_on:
-            state = strategy.combine(state, updates)
+            state, combined = strategy.combine(state, updates), True
         aggregating = perf_counter() - begin
         if goes_on:
             examine(step, updates, state)
@@ -59,6 +59,8 @@ def run(
             record(step, updates, state, aggregating)
         if not goes_on:
             raise TrainingError(too_few(step, updates, min_clients, failed_in_a_row))
+    if updates.failures and not combined:
+        raise TrainingError(too_few(step, updates, 1, failed_in_a_row))
     return state
 
 

@@ -132,6 +132,8 @@ def _apply(table: dict[str, Any], override: str) -> None:
         inner = table.setdefault(word, {})
         if isinstance(inner, str):  # a component by its name alone: strategy = "fedprox", --set strategy.mu=0.1
             inner = table[word] = {"name": inner}
+        elif inner is True:  # a section switched on: tracking.wandb=true, tracking.wandb.mode=offline
+            inner = table[word] = {}
         if not isinstance(inner, dict):
             raise JobError(f"--set {override}: {'.'.join(words[: depth + 1])} is {inner!r}, not a table")
         table = inner

@@ -86,7 +86,7 @@ def serve(
             world, pool, writer, progress, parts.evaluate(spec.server.test_batch_size), parts.trainer.constants(),
             trackers=trackers, send=parts.strategy.send, evaluate_every=spec.server.evaluate_every,
             keep_every=spec.checkpoint.every,
-            outlook=outlook,
+            outlook=outlook, wall_clock=spec.clock == "wall",
         )  # fmt: skip
         steps = (
             parts.schedule(world, WallClock(pool, world)) if spec.clock == "wall" else foretell(parts.schedule, world)

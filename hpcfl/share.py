@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hpcfl.batched import Batched
 from hpcfl.core import Job, Program, first_line
-from hpcfl.errors import JobError
+from hpcfl.errors import JobError, TrainingError
 from hpcfl.flat import largest
 from hpcfl.messages import Order
 from hpcfl.sums import LIMIT, ExactSum, FloatSum
@@ -95,6 +95,8 @@ class Share:
             uploads, fit = self._trainer.train(job, sent)
             steps, loss = fit.steps, fit.loss.item() / max(1, fit.examples)
             reason = self._unfit(uploads, loss)
+            if reason is None:
+                self._trainer.keep(fit)
         except Exception as failure:
             reason = _located(failure)
         if before != [tensor._version for tensor in sent.values()]:
@@ -147,7 +149,14 @@ class Share:
 
 def examine(order: Order, jobs: Sequence[Job], trainer: Trainer) -> list[list[float]]:
     """For each of some jobs of the order: client, loss and accuracy of its own model on its held-out share."""
-    return [[job.client, *trainer.examine(job, order.sent(job), order.after[job.client])] for job in jobs]
+    rows = []
+    for job in jobs:
+        try:
+            rows.append([job.client, *trainer.examine(job, order.sent(job), order.after[job.client])])
+        except Exception as failure:
+            what = f"the evaluation of client {job.client}'s own model failed after step {job.version}"
+            raise TrainingError(f"{what}: {_located(failure)}") from failure
+    return rows
 
 
 def _located(failure: Exception) -> str:

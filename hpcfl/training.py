@@ -119,16 +119,19 @@ class Fit:
         """Samples seen so far."""
         self.loss = torch.zeros((), dtype=torch.float64, device=trainer.device)
         """Sum of the training loss over the samples seen."""
-        self._trainer, self._client, self._sent = trainer, client, sent
+        self.client = client
+        self._trainer, self._sent = trainer, sent
         self._batches = client.stream("batches")
         self._calls = 0
+        self._start = torch.empty(0)
 
     def __call__(self, w: Tensor, *, epochs: int | None = None) -> Tensor:
         """The trained vector (P,), valid until the job ends. `epochs`: other than the job's own."""
-        trainer, client = self._trainer, self._client
+        trainer, client = self._trainer, self.client
         vector = trainer.workspace(self._calls)
         self._calls += 1
         vector.copy_(w)
+        self._start = w[: trainer.layout.trainable]
         optimizer = trainer.prepare(vector, client.lr)
         for _ in range(client.epochs if epochs is None else epochs):
             order = torch.from_numpy(self._batches.permutation(client.examples)).to(client.index.device)
@@ -138,7 +141,7 @@ class Fit:
 
     def step(self, index: Tensor, vector: Tensor, optimizer: torch.optim.Optimizer) -> None:
         """One optimizer step on the samples at `index`."""
-        trainer, client = self._trainer, self._client
+        trainer, client = self._trainer, self.client
         x, labels = trainer.samples.batch(index)
         if trainer.recipe.transform:
             x = trainer.recipe.transform(x)
@@ -149,7 +152,7 @@ class Fit:
         loss = trainer.strategy.loss(trainer.module(x), labels, client)
         loss.backward()
         if trainer.grad is not None:
-            trainer.strategy.correct(trainer.grad, vector[: len(trainer.grad)], self._sent, client)
+            trainer.strategy.correct(trainer.grad, vector[: len(trainer.grad)], self._start, self._sent, client)
         optimizer.step()
         self.loss.add_(loss.detach(), alpha=len(index))
         self.examples += len(index)
@@ -192,10 +195,12 @@ class Trainer:
         """What the job uploads, valid until the next job, and its counts of steps, samples and loss."""
         client = self.client(job, self.homes.begin(job.client))
         fit = self._begin(client, sent)
-        uploads = self.strategy.local(fit, sent, client)
+        return self.strategy.local(fit, sent, client), fit
+
+    def keep(self, fit: Fit) -> None:
+        """The job is good: what its client put into its state stays at home. ValueError where that is not finite."""
         if self.strategy.private:
-            self.homes.keep(client.id, client.state)
-        return uploads, fit
+            self.homes.keep(fit.client.id, fit.client.state)
 
     def examine(self, job: Job, sent: dict[str, Tensor], after: int) -> tuple[float, float]:
         """Loss and accuracy of the client's own model on its held-out share, as it stands `after` so many of its jobs.

@@ -50,7 +50,7 @@ def test_rates():
 
 
 def test_without_a_schedule_the_rate_is_constant():
-    assert build_recipe(spec(client={"lr": 0.3})).rates == (0.3,)
+    assert build_recipe(spec(client={"lr": 0.3}), 3).rates == (0.3,)
 
 
 @pytest.mark.parametrize(
@@ -75,9 +75,9 @@ def test_losses():
     expected = nn.functional.cross_entropy(logits, labels, label_smoothing=0.1)
     for name in ("cross_entropy", "torch.nn.CrossEntropyLoss", "torch.nn.functional.cross_entropy"):
         loss = spec(client={"loss": {"name": name, **smooth}}).client.loss
-        assert torch.equal(build_loss(loss)(logits, labels), expected)
+        assert torch.equal(build_loss(loss, 3)(logits, labels), expected)
         plain = spec(client={"loss": name}).client.loss
-        assert torch.equal(build_loss(plain)(logits, labels), nn.functional.cross_entropy(logits, labels))
+        assert torch.equal(build_loss(plain, 3)(logits, labels), nn.functional.cross_entropy(logits, labels))
 
 
 @pytest.mark.parametrize(
@@ -260,6 +260,8 @@ def test_algorithms_that_change_different_hooks_combine():
     assert type(strategy).correct is FedProx.correct
     assert type(strategy).combine is FedAdam.combine
     assert parts(strategy="scaffold+fedlc").strategy.private
+    assert type(parts(strategy="fedavg+fedlc").strategy) is FedLC
+    assert type(parts(strategy="fedavg+fedavg").strategy) is FedAvg
 
 
 @pytest.mark.parametrize(
@@ -281,3 +283,29 @@ def test_algorithms_that_change_different_hooks_combine():
 )
 def test_what_a_combination_can_get_wrong(strategy, said):
     assert said in complaint(strategy=strategy)
+
+
+def made_to_measure(gamma: float = 1.0):
+    return lambda logits, labels: gamma * nn.functional.cross_entropy(logits, labels)
+
+
+def per_sample(logits, labels):
+    return nn.functional.cross_entropy(logits, labels, reduction="none")
+
+
+def test_a_function_that_takes_no_logits_makes_the_loss():
+    logits, labels = torch.tensor([[1.0, 2.0, 0.0]]), torch.tensor([0])
+    loss = parts(client={"loss": {"name": f"{__name__}.made_to_measure", "gamma": 3.0}}).trainer.recipe.loss
+    assert torch.equal(loss(logits, labels), 3 * nn.functional.cross_entropy(logits, labels))
+
+
+@pytest.mark.parametrize(
+    "loss, said",
+    [
+        (f"{__name__}.per_sample", "gives a tensor (2,) for two samples; it should be one number, a tensor"),
+        ("torch.nn.functional.one_hot", "cannot be called with logits (2, 3) and labels (2,): "),
+        ("os.getcwd", "client.loss = 'os.getcwd': cannot be called with logits (2, 3) and labels (2,): TypeError"),
+    ],
+)
+def test_a_loss_that_cannot_be_one_is_told_before_the_run(loss, said):
+    assert said in complaint(client={"loss": loss})

@@ -107,3 +107,10 @@ def test_a_step_that_ends_nothing_is_not_recorded():
 
     final, recorded = run(Tells(), schedule=idle)
     assert (final, [row[0] for row in recorded]) == ([1.0] * 3, [2])
+
+
+def test_a_run_in_which_nothing_ever_arrives_does_not_end_well():
+    everybody = {(version, client) for version in range(3) for client in range(9)}
+    with pytest.raises(TrainingError, match="step 3: 1 of 1 clients failed.*first failure: client"):
+        run(Tells(failing=everybody), min_clients=0, rounds=3, clients=9, schedule=Synchronous(c_ratio=0.1))
+    assert [row[0] for row in run.recorded] == [1, 2, 3]

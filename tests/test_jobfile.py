@@ -141,3 +141,8 @@ def test_a_file_called_quickstart_is_taken_only_where_it_is_named(tmp_path, monk
     (tmp_path / "quickstart").write_text(TEXT)
     assert read("quickstart").spec.rounds == 2
     assert read(None) == packaged("quickstart")
+
+
+def test_a_section_that_is_switched_on_can_be_filled(job):
+    changes = ["tracking.wandb=true", "tracking.wandb.mode=offline"]
+    assert read(job(), changes).spec.tracking.wandb.mode == "offline"

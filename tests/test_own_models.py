@@ -9,10 +9,14 @@ from launcher import Launcher
 from test_runs_mpi import assert_same, lay_out, run_ok
 
 from hpcfl.build import assemble
+from hpcfl.collective import Collective
+from hpcfl.errors import TrainingError
 from hpcfl.federation import hold_out
 from hpcfl.jobfile import JobFile
 from hpcfl.results import open_results
 from hpcfl.schema import JobSpec
+from hpcfl.strategies import FedAvg
+from hpcfl.transport.group import Solo
 
 JOB = {
     "rounds": 2,
@@ -104,6 +108,31 @@ def test_a_client_that_holds_nothing_back_has_no_accuracy():
     parts = parts_of()
     parts.trainer._held_out[2] = np.zeros(0, np.int64)
     assert np.isnan(parts.trainer.examine(parts.world.job(2, 0, 0.0), {"w": parts.world.initial}, after=0)).all()
+
+
+class Broken(FedAvg):
+    """Its `personal` fails."""
+
+    def personal(self, fit, sent, client):
+        return sent["nope"]
+
+
+def test_a_personal_that_fails_says_whose_and_where():
+    parts = parts_of(strategy=f"{__name__}.Broken")
+    pool = Collective(Solo(), parts.trainer, parts.world, reproducible=True)
+    jobs = [parts.world.job(client, 3, 0.0) for client in range(5)]
+    with pytest.raises(TrainingError, match="client 0's own model failed after step 3: KeyError: 'nope'.*test_own_mod"):
+        pool.examine(jobs, lambda client: {"w": parts.world.initial}, dict.fromkeys(range(5), 0))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_where_nobody_can_hold_anything_back_nobody_is_asked(launch: Launcher, tmp_path: Path, schedule: str):
+    text = OWN.replace('name = "dirichlet"', 'name = "iid"').replace("beta = 0.3", f"amounts = {[1] * 12}")
+    job = lay_out(tmp_path, text.replace("algorithms.Net", "mlp").replace("fedbn+fedprox", "fedprox"))
+    for ranks in (1, 2):
+        run_ok(launch, ranks, "run", job, *SCHEDULES[schedule], "--out", f"{ranks}.h5")
+        assert np.isnan(open_results(tmp_path / f"{ranks}.h5").rounds["client_accuracy"]).all()
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ import pytest
 from launcher import Launcher
 
 from hpcfl.results import open_results
+from hpcfl.strategies import STRATEGIES
 
 README = Path(__file__).parents[1].joinpath("README.md").read_text("utf-8")
 SECTION = README[README.index("## An algorithm") : README.index("## Time")]
@@ -32,8 +33,15 @@ def test_the_worked_examples_run(launch: Launcher, tmp_path: Path, place: int, m
         assert run.rounds["accuracy"][-1] > max(0.6, run.rounds["accuracy"][0])
 
 
-def test_every_algorithm_is_named():
-    from hpcfl.strategies import STRATEGIES
+def test_the_table_names_every_algorithm():
+    table = SECTION[SECTION.index("| shipped |") :].partition("\n\n")[0]
+    cells = [row.split("|")[2] for row in table.splitlines()[2:]]
+    named = {re.sub(r"\(.*?\)", "", name).strip().lower() for name in re.split(r",(?![^(]*\))", ",".join(cells))}
+    assert named == STRATEGIES.keys()
 
-    shipped = re.sub(r"[^a-z]", "", SECTION[SECTION.index("| shipped |") :].lower())
-    assert [name for name in STRATEGIES if name not in shipped] == []
+
+def test_every_link_leads_somewhere():
+    folder = Path(__file__).parents[1]
+    links = re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", README)
+    assert links
+    assert [link for link in links if "://" not in link and not (folder / link).exists()] == []

@@ -62,8 +62,9 @@ class FedAvg:
         """The loss of a batch, a scalar; the job's own unless the algorithm has one."""
         return client.loss(logits, labels)
 
-    def correct(self, grad: Tensor, w: Tensor, sent: State, client: Client) -> None:
-        """Change a local step's gradient in place; `grad` and `w` are the trainable part of the vector.
+    def correct(self, grad: Tensor, w: Tensor, start: Tensor, sent: State, client: Client) -> None:
+        """Change a local step's gradient in place. `grad`, `w` and `start`, the vector that `fit` was given, are (T,):
+        the trainable part of a model.
 
         Called only where an algorithm overrides it.
         """

@@ -73,7 +73,7 @@ class FedDL(FedAvg):
         features = (logs.exp() * logs).sum(1, keepdim=True) - logs.exp() @ logs.T
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # fewer different rows than clusters: then there are fewer of these
-            kinds = KMeans(self.n_clusters, n_init=10, random_state=seed).fit_predict(features.numpy())
+            kinds = KMeans(self.n_clusters, n_init=10, random_state=seed).fit_predict(features.cpu().numpy())
         return [[row for row, kind in zip(cluster, kinds) if kind == found] for found in sorted(set(kinds))]
 
     def local(self, fit: Fit, sent: State, client: Client) -> State:

@@ -2,7 +2,8 @@
 
     softmax cross-entropy on logit_c - tau n_(k,c)^(-1/4)
 
-A class that the client has no sample of leaves the denominator: training does not push its logit down.
+A class that the client has no sample of leaves the denominator: training does not push its logit down. Any other
+`client.loss` gets the same logits, minus infinity for such a class.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from typing import TYPE_CHECKING, Annotated
 import torch
 from annotated_types import Ge
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from hpcfl.strategies.fedavg import FedAvg
 
@@ -32,4 +32,4 @@ class FedLC(FedAvg):
     def loss(self, logits: Tensor, labels: Tensor, client: Client) -> Tensor:
         counts = client.counts
         margins = torch.where(counts > 0, self.tau * counts.clamp(min=1) ** -0.25, math.inf)
-        return cross_entropy(logits - margins, labels)
+        return client.loss(logits - margins, labels)

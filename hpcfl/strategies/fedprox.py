@@ -21,5 +21,5 @@ class FedProx(FedAvg):
     mu: Annotated[float, Ge(0)] = 0.01
     """Strength of the pull; the paper tunes it from 0.001, 0.01, 0.1, 1."""
 
-    def correct(self, grad: Tensor, w: Tensor, sent: dict[str, Tensor], client: object) -> None:
-        grad.add_(w, alpha=self.mu).sub_(sent["w"][: len(w)], alpha=self.mu)
+    def correct(self, grad: Tensor, w: Tensor, start: Tensor, sent: dict[str, Tensor], client: object) -> None:
+        grad.add_(w, alpha=self.mu).sub_(start, alpha=self.mu)

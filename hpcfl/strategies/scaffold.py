@@ -5,7 +5,8 @@
 tau_k are the local steps of client k, n_S the samples of the step's clients, n everybody's: |S| / N for clients of one
 size, as in the paper. So c is always the mean of all c_k, by samples as w is of the w_k. The formula for c_k' supposes
 plain SGD: momentum, weight decay or an adaptive optimizer make c_k something else than a mean gradient. Large tau_k lr
-and few clients per step make it unstable: c_k is old by the time it is used.
+and few clients per step make it unstable: c_k is old by the time it is used. On the real clock, updates that are given
+up move c_k without c.
 """
 
 from __future__ import annotations
@@ -43,18 +44,21 @@ class Scaffold(FedAvg):
 
     def combine(self, state: State, updates: Cohort) -> State:
         share = sum(update.job.examples for update in updates) / int(state["examples"])
-        w = updates.mean("w")
-        w = w if self.eta_g == 1 else torch.lerp(state["w"], w, self.eta_g)
+        w, trained = updates.mean("w").clone(), len(state["c"])
+        if self.eta_g != 1:
+            w[:trained] = torch.lerp(state["w"][:trained], w[:trained], self.eta_g)
         return {**state, "w": w, "c": torch.add(state["c"], updates.mean("c"), alpha=share)}
 
     def local(self, fit: Fit, sent: State, client: Client) -> State:
         before, c = client.state.get("c", torch.zeros_like(sent["c"])), sent["c"]
         w = fit(sent["w"])
+        if client.lr == 0:  # at the end of a schedule: nothing moved, and nothing was learnt of the gradient
+            return {"w": w, "c": torch.zeros_like(c)}
         drift = (sent["w"][: len(c)] - w[: len(c)]) / (fit.steps * client.lr)
         client.state["c"] = before - c + drift
         return {"w": w, "c": drift - c}
 
-    def correct(self, grad: Tensor, w: Tensor, sent: State, client: Client) -> None:
+    def correct(self, grad: Tensor, w: Tensor, start: Tensor, sent: State, client: Client) -> None:
         grad.add_(sent["c"])
         if "c" in client.state:
             grad.sub_(client.state["c"])

@@ -65,5 +65,5 @@ def test_without_groups_there_is_one_tier_and_the_mean_is_the_model():
 
 def test_the_pull_is_fedprox_s():
     grad = torch.zeros(2)
-    FedAT(mu=0.5).correct(grad, torch.tensor([3.0, -2.0]), {"w": W}, None)
+    FedAT(mu=0.5).correct(grad, torch.tensor([3.0, -2.0]), W[:2], {"w": W}, None)
     assert grad.tolist() == [1.0, 0.0]

@@ -4,8 +4,11 @@ import pytest
 import torch
 
 from hpcfl.build import assemble
+from hpcfl.collective import Collective
+from hpcfl.core import Step
 from hpcfl.jobfile import JobFile
 from hpcfl.schema import JobSpec
+from hpcfl.transport.group import Solo
 
 
 def trainer_of(strategy):
@@ -22,7 +25,8 @@ def trainer_of(strategy):
 
 
 def train(trainer, world, client, version):
-    trainer.train(world.job(client, version, 0.0), {"w": world.initial})
+    _, fit = trainer.train(world.job(client, version, 0.0), {"w": world.initial})
+    trainer.keep(fit)
 
 
 def home(trainer, client):
@@ -58,6 +62,17 @@ def test_a_job_that_fails_leaves_the_state_as_it_was(how, message):
     after = home(trainer, 1)
     assert after.keys() == before.keys()
     assert all(after[name] is before[name] for name in after)
+
+
+def test_a_job_whose_upload_is_refused_leaves_it_too():
+    trainer, world = trainer_of({"name": "diary.Diary", "fails": "upload"})
+    pool = Collective(Solo(), trainer, world, reproducible=True)
+    for version in range(2):
+        jobs = tuple(world.job(client, version, 0.0) for client in range(3))
+        pool.submit(jobs, lambda client: {"w": world.initial})
+        cohort = pool.collect(Step(version + 1, 0.0, jobs, ()))
+    assert [update.job.client for update in cohort.failures] == [1]
+    assert [int(home(trainer, client)["jobs"]) for client in range(3)] == [2, 1, 2]
 
 
 def test_without_private_state_there_is_none():

@@ -20,10 +20,10 @@ fit.steps = 4
 
 def test_a_local_step_goes_against_the_client_s_drift():
     grad = torch.tensor([1.0, 1.0])
-    Scaffold().correct(grad, None, SENT, SimpleNamespace(state={"c": torch.tensor([2.0, 0.25])}))
+    Scaffold().correct(grad, None, None, SENT, SimpleNamespace(state={"c": torch.tensor([2.0, 0.25])}))
     assert grad.tolist() == [1.0 + 0.5 - 2.0, 1.0 - 1.0 - 0.25]
     grad = torch.tensor([1.0, 1.0])
-    Scaffold().correct(grad, None, SENT, SimpleNamespace(state={}))
+    Scaffold().correct(grad, None, None, SENT, SimpleNamespace(state={}))
     assert grad.tolist() == [1.5, 0.0]
 
 
@@ -55,4 +55,11 @@ def test_the_server_s_rate_is_how_far_it_goes_to_the_mean():
     strategy = Scaffold(eta_g=0.5)
     state = strategy.init(world([1], layout=LAYOUT))
     state = strategy.combine(state, cohort([(0, 0, 1)], means={"w": [3.0, 2.0, 1.0], "c": [0.0, 0.0]}))
-    assert state["w"].tolist() == [2.0, 0.0, 2.0]
+    assert state["w"].tolist() == [2.0, 0.0, 1.0]  # what is not trained takes the mean
+
+
+def test_at_a_rate_of_zero_nothing_is_learnt_of_the_gradient():
+    client = SimpleNamespace(state={"c": torch.tensor([2.0, 0.25])}, lr=0.0)
+    upload = Scaffold().local(fit, SENT, client)
+    assert upload["c"].tolist() == [0.0, 0.0]
+    assert client.state["c"].tolist() == [2.0, 0.25]
