@@ -209,6 +209,7 @@ def build_recipe(spec: JobSpec) -> Recipe:
         loss=build_loss(client.loss),
         rates=learning_rates(spec, optimizer),
         transform=make("data.transform", transform, TRANSFORMS) if transform else None,
+        shuffle=client.shuffle,
     )
 
 

@@ -147,6 +147,8 @@ class Client(Section):
     """Passes over the client's data per job; [a, b] draws them uniformly per job (stragglers do partial work)."""
     batch_size: Positive = 32
     """Samples per local step; the last batch of an epoch may be smaller."""
+    shuffle: bool = True
+    """Deal the client's samples to batches anew in every epoch; false keeps them in the order of the dataset."""
     test_size: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of each client's samples that it keeps back: at every evaluation its own model is evaluated on them."""
     lr: Rate = 0.01
