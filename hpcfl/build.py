@@ -7,7 +7,7 @@ import functools
 import hashlib
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from hpcfl.launch import Placement
 from hpcfl.models import MODELS
 from hpcfl.rng import seed64
 from hpcfl.schema import Component, JobSpec
+from hpcfl.sgd import SGD
 from hpcfl.strategies import STRATEGIES, FedAvg
 from hpcfl.training import Recipe, Samples, Trainer
 from hpcfl.transforms import TRANSFORMS
@@ -50,6 +51,7 @@ HOOKS = (
 UPLOADS = ("examples", "clients", "each")
 LOSSES = {"cross_entropy": nn.CrossEntropyLoss}
 OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+CLIENT_OPTIMIZERS = {**OPTIMIZERS, "sgd": SGD}
 LR_SCHEDULES = {
     "step": torch.optim.lr_scheduler.StepLR,
     "multistep": torch.optim.lr_scheduler.MultiStepLR,
@@ -92,7 +94,7 @@ def assemble(job: JobFile, device: torch.device, *, trains: bool, serves: bool) 
     torch.set_num_threads(spec.threads)
     if spec.reproducible:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with this
-        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.set_deterministic_debug_mode("warn")  # use_deterministic_algorithms would import PyTorch's compiler
         torch.utils.deterministic.fill_uninitialized_memory = False  # costs time; nothing here reads such memory
         torch.backends.cudnn.benchmark = False
     strategy = build_strategy(spec)
@@ -202,20 +204,22 @@ def build_recipe(spec: JobSpec) -> Recipe:
     client = spec.client
     if "lr" in client.optimizer.params:
         raise JobError(f"client.optimizer.lr = {client.optimizer.params['lr']!r}: the learning rate is client.lr")
-    optimizer = optimizer_of("client.optimizer", client.optimizer, lr=client.lr)
+    given = "client.optimizer", client.optimizer
     transform = spec.data.transform
     return Recipe(
-        optimizer=optimizer,
+        optimizer=optimizer_of(*given, CLIENT_OPTIMIZERS, lr=client.lr),
         loss=build_loss(client.loss),
-        rates=learning_rates(spec, optimizer),
+        rates=learning_rates(spec, optimizer_of(*given, lr=client.lr)),
         transform=make("data.transform", transform, TRANSFORMS) if transform else None,
         shuffle=client.shuffle,
     )
 
 
-def optimizer_of(key: str, given: Component, **also: float) -> Callable[[list[nn.Parameter]], torch.optim.Optimizer]:
-    """parameters -> an optimizer of torch, with the component's params and `also`."""
-    target, params = locate(key, given.name, OPTIMIZERS), {**also, **given.params}
+def optimizer_of(
+    key: str, given: Component, table: Mapping[str, Any] = OPTIMIZERS, **also: float
+) -> Callable[[list[nn.Parameter]], torch.optim.Optimizer]:
+    """parameters -> an optimizer of torch, or of the `table`, with the component's params and `also`."""
+    target, params = locate(key, given.name, table), {**also, **given.params}
     check_signature(key, target, params, given=1)
     return lambda parameters: construct(key, target, params, parameters)
 
