@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from hpcfl.components import check_signature, construct, locate, make
 from hpcfl.core import World, first_line
-from hpcfl.data import Dataset, Labels, class_counts, find_root, load, owners
+from hpcfl.data import Dataset, Labels, class_counts, find_cache, find_root, load, owners
 from hpcfl.errors import JobError, LaunchError
 from hpcfl.federation import build_schedule, build_world, component, deal_samples, hold_out, reach_modules
 from hpcfl.flat import Layout
@@ -99,7 +99,10 @@ def assemble(job: JobFile, device: torch.device, *, trains: bool, serves: bool) 
         torch.backends.cudnn.benchmark = False
     strategy = build_strategy(spec)
     schedule = build_schedule(spec)
-    dataset = load(spec.data.name, root=find_root(spec.data.root, os.environ), params=spec.data.params)
+    dataset = load(
+        spec.data.name, root=find_root(spec.data.root, os.environ), params=spec.data.params,
+        cache=find_cache(spec.data.cache, os.environ),
+    )  # fmt: skip
     labels = Labels(dataset.y_train, dataset.classes, dataset.holders)
     dealt = deal_samples(spec, labels, strategy.pooled)
     parts, held_out = hold_out(spec, dataset.y_train, dealt)

@@ -59,6 +59,9 @@ class Data(Component):
     """Folder that holds the datasets; without it the environment variable HPCFL_DATA."""
     download: bool = False
     """Fetch the dataset into the root if it is not there (once per node; the other ranks wait)."""
+    cache: bool | Annotated[str, Field(min_length=1)] = True
+    """Keep what was read from large files, for later runs and for all ranks of a node to share: true (in HPCFL_CACHE or
+    ~/.cache/hpcfl), false, or a folder."""
     transform: Component | None = None
     """Augmentation of training batches on the device, say {name = "crop_flip", padding = 4}."""
 
