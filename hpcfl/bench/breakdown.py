@@ -90,14 +90,15 @@ def calls(ours: Ours) -> list[tuple[Any, str, str]]:
     """(owner, method, part): what a round calls. Frozen strategies, and torch's tensors, are watched by their class."""
     parts, trainer = ours.parts, ours.parts.trainer
     optimizer = trainer.prepare(parts.world.initial.clone(), trainer.recipe.rates[0])
+    batches = [(trainer.samples, "batch", "batch gather")] if trainer.samples else []  # a server has none
     return [
+        *batches,
         (ours.pool, "submit", "deal, submit"),
         (ours.transport, "broadcast", "broadcast"),
         (ours.transport, "reduce", "reduce"),
         (ours.transport, "gather", "gather reports"),
         (trainer, "client", "prepare a client"),
         (trainer, "prepare", "prepare a client"),
-        (trainer.samples, "batch", "batch gather"),
         (trainer.module, "forward", "forward"),
         (torch.Tensor, "backward", "backward"),
         (optimizer, "step", "optimizer step"),

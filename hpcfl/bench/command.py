@@ -12,6 +12,7 @@ import torch
 from hpcfl.bench.breakdown import break_down
 from hpcfl.bench.calibration import EXECUTION, assembled, compare, recommendation, settings
 from hpcfl.bench.race import Ours, cores, race, rounds_of
+from hpcfl.bench.startup import time_startup
 from hpcfl.bench.table import show
 from hpcfl.bench.traffic import asynchronous, traffic
 from hpcfl.bench.workloads import WARM_UP, WORKLOADS
@@ -25,9 +26,12 @@ from hpcfl.transport.rendezvous import Rendezvous
 __all__ = ["measure"]
 
 OTHERS = ("traffic", "async")
+STARTUP = "startup"
 TIMEOUT_S = 300.0
 REPEATS = 7
-"""Of what is no workload."""
+"""Of sums, broadcasts and updates."""
+STARTS = 3
+"""Of each kind."""
 PROFILED = 5
 """Rounds that --profile averages, unless --repeats says."""
 
@@ -90,20 +94,24 @@ def measure(
             found["figures"] += traffic(transport, large.world.initial, repeats or REPEATS)
         if "async" in names and placement.size > 1:
             found["figures"] += asynchronous(transport, large, light, repeats or REPEATS)
+    if STARTUP in names:
+        found[STARTUP] = time_startup(repeats or STARTS)
     if placement.rank == 0:
         print(json.dumps(found)) if as_json else show(found)
 
 
 def sort_out(wanted: Sequence[str], ranks: int) -> tuple[list[str], list[str]]:
-    """(names of workloads, job files); everything but job files where nothing is wanted."""
-    known = (*WORKLOADS, *OTHERS)
+    """(names of workloads, job files); all workloads but the start-up where nothing is wanted."""
+    known = (*WORKLOADS, *OTHERS, STARTUP)
     files = [name for name in wanted if name not in known]
     for name in files:
         if not Path(name).is_file():
-            raise JobError(f"bench {name}: is neither a job file nor a workload; valid: {', '.join(known)}, startup")
+            raise JobError(f"bench {name}: is neither a job file nor a workload; valid: {', '.join(known)}")
     if "async" in wanted and ranks == 1:
         raise JobError("bench async: needs a server and client ranks: mpirun -np 3 hpcfl bench async")
-    return [name for name in known if name in (wanted or known)], files
+    if STARTUP in wanted and ranks > 1:
+        raise JobError("bench startup: starts ranks itself: run it alone, without mpirun or srun")
+    return [name for name in known if name in (wanted or (*WORKLOADS, *OTHERS))], files
 
 
 def refuse(file: str, ways: dict[str, Parts | str]) -> None:

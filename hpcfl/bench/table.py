@@ -30,6 +30,13 @@ def show(found: Found) -> None:
         for row in found["figures"]:
             table.add_row(row["measured"], ms(row["hpcfl_s"]), ms(row["floor_s"]), f"{row['ratio']:.2f}", row["floor"])
         console.print(table)
+    if "startup" in found:
+        console.print("\nFrom the command line to the first round")
+        table = columns("", "hpcfl, s", "floor, s", "over it, s", "at most", "floor")
+        for row in found["startup"]:
+            seconds = (f"{row[name]:.2f}" for name in ("hpcfl_s", "floor_s", "over_s", "limit_s"))
+            table.add_row(row["launch"], *seconds, row["floor"])
+        console.print(table)
 
 
 def show_workload(console: Console, found: Found) -> None:
