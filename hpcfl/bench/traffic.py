@@ -67,7 +67,8 @@ def asynchronous(transport: Any, parts: Parts, light: Parts, repeats: int) -> li
         ("async server, one update", "bare loop", asyncbench.server, parts),
     ):
         runs = [measured(transport, model) for _ in range(2 + repeats // 3)][1:]
-        figures.append(figure(name, floor, median(run[0] for run in runs), median(run[1] for run in runs)))
+        if transport.rank == 0:  # the others have no updates to count
+            figures.append(figure(name, floor, median(run[0] for run in runs), median(run[1] for run in runs)))
     return figures
 
 
