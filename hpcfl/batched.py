@@ -17,12 +17,14 @@ from torch.func import functional_call, vmap
 from torch.nn.functional import cross_entropy
 
 from hpcfl.core import Job
+from hpcfl.sgd import SGD
 from hpcfl.strategies import FedAvg
 from hpcfl.training import Client, Trainer
 
 __all__ = ["Batched", "obstacle"]
 
 ELEMENTWISE = (
+    SGD,
     torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.Adamax, torch.optim.NAdam, torch.optim.RAdam,
     torch.optim.RMSprop, torch.optim.Adagrad, torch.optim.Adadelta, torch.optim.Rprop,
 )  # fmt: skip
@@ -165,7 +167,8 @@ class Batched:
         for task in tasks:
             epochs = task.client.epochs if task.wanted.epochs is None else task.wanted.epochs
             own = task.client.index.numpy(force=True)
-            orders.append([own[task.batches.permutation(len(own))] for _ in range(epochs)])
+            shuffled = self._trainer.recipe.shuffle
+            orders.append([own[task.batches.permutation(len(own))] if shuffled else own for _ in range(epochs)])
         steps = [sum(-(-len(epoch) // size) for epoch in order) for order in orders]
         places = np.zeros((len(tasks), max(steps), size), np.int64)
         counts = np.zeros((len(tasks), max(steps)), np.int64)

@@ -7,7 +7,7 @@ import functools
 import hashlib
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from hpcfl.batched import Batched
 from hpcfl.components import check_signature, construct, locate, make
 from hpcfl.core import World, first_line
-from hpcfl.data import Dataset, Labels, class_counts, find_root, load, owners
+from hpcfl.data import Dataset, Labels, class_counts, find_cache, find_root, load, owners
 from hpcfl.errors import JobError, LaunchError
 from hpcfl.execution import choose
 from hpcfl.federation import build_schedule, build_world, component, deal_samples, hold_out, reach_modules
@@ -29,6 +29,7 @@ from hpcfl.launch import Placement
 from hpcfl.models import MODELS
 from hpcfl.rng import seed64
 from hpcfl.schema import Component, JobSpec
+from hpcfl.sgd import SGD
 from hpcfl.strategies import STRATEGIES, FedAvg
 from hpcfl.training import Recipe, Samples, Trainer
 from hpcfl.transforms import TRANSFORMS
@@ -52,6 +53,7 @@ HOOKS = (
 UPLOADS = ("examples", "clients", "each")
 LOSSES = {"cross_entropy": nn.CrossEntropyLoss}
 OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+CLIENT_OPTIMIZERS = {**OPTIMIZERS, "sgd": SGD}
 LR_SCHEDULES = {
     "step": torch.optim.lr_scheduler.StepLR,
     "multistep": torch.optim.lr_scheduler.MultiStepLR,
@@ -96,12 +98,15 @@ def assemble(job: JobFile, device: torch.device, *, trains: bool, serves: bool) 
     torch.set_num_threads(spec.threads)
     if spec.reproducible:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with this
-        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.set_deterministic_debug_mode("warn")  # use_deterministic_algorithms would import PyTorch's compiler
         torch.utils.deterministic.fill_uninitialized_memory = False  # costs time; nothing here reads such memory
         torch.backends.cudnn.benchmark = False
     strategy = build_strategy(spec)
     schedule = build_schedule(spec)
-    dataset = load(spec.data.name, root=find_root(spec.data.root, os.environ), params=spec.data.params)
+    dataset = load(
+        spec.data.name, root=find_root(spec.data.root, os.environ), params=spec.data.params,
+        cache=find_cache(spec.data.cache, os.environ),
+    )  # fmt: skip
     labels = Labels(dataset.y_train, dataset.classes, dataset.holders)
     dealt = deal_samples(spec, labels, strategy.pooled)
     parts, held_out = hold_out(spec, dataset.y_train, dealt)
@@ -208,19 +213,22 @@ def build_recipe(spec: JobSpec, classes: int) -> Recipe:
     client = spec.client
     if "lr" in client.optimizer.params:
         raise JobError(f"client.optimizer.lr = {client.optimizer.params['lr']!r}: the learning rate is client.lr")
-    optimizer = optimizer_of("client.optimizer", client.optimizer, lr=client.lr)
+    given = "client.optimizer", client.optimizer
     transform = spec.data.transform
     return Recipe(
-        optimizer=optimizer,
+        optimizer=optimizer_of(*given, CLIENT_OPTIMIZERS, lr=client.lr),
         loss=build_loss(client.loss, classes),
-        rates=learning_rates(spec, optimizer),
+        rates=learning_rates(spec, optimizer_of(*given, lr=client.lr)),
         transform=make("data.transform", transform, TRANSFORMS) if transform else None,
+        shuffle=client.shuffle,
     )
 
 
-def optimizer_of(key: str, given: Component, **also: float) -> Callable[[list[nn.Parameter]], torch.optim.Optimizer]:
-    """parameters -> an optimizer of torch, with the component's params and `also`."""
-    target, params = locate(key, given.name, OPTIMIZERS), {**also, **given.params}
+def optimizer_of(
+    key: str, given: Component, table: Mapping[str, Any] = OPTIMIZERS, **also: float
+) -> Callable[[list[nn.Parameter]], torch.optim.Optimizer]:
+    """parameters -> an optimizer of torch, or of the `table`, with the component's params and `also`."""
+    target, params = locate(key, given.name, table), {**also, **given.params}
     check_signature(key, target, params, given=1)
     return lambda parameters: construct(key, target, params, parameters)
 

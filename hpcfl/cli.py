@@ -119,19 +119,28 @@ def doctor() -> None:
 
 
 @cli.command()
+@click.argument("wanted", nargs=-1, metavar="[WORKLOAD | JOB] ...")
+@changes
 @click.option(
-    "--repeats", default=7, show_default=True, type=click.IntRange(1), help="Interleaved runs; medians are shown."
+    "--repeats", type=click.IntRange(1), help="Rounds measured of each; medians are shown. [the workload's own]"
 )
+@click.option("--profile", is_flag=True, help="Also tell where a round's time goes.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
-def bench(repeats: int, as_json: bool) -> None:
-    """Measure hpcfl against a bare PyTorch loop, and broadcast and reduce against a memory copy."""
+def bench(
+    wanted: tuple[str, ...], overrides: tuple[str, ...], repeats: int | None, profile: bool, as_json: bool
+) -> None:
+    """Measure hpcfl against plain loops that make the same steps, in this launch.
+
+    Workloads: w1, bound by training; w2, by overhead; w3, by memory; traffic; async; all of them where none is named.
+    For a JOB file its settings of `execution` are compared. startup (alone) times the way to the first round.
+    """
     placement, _ = take_place()
     from hpcfl.transport.rendezvous import meet
 
     rendezvous = meet(placement)
     from hpcfl.bench import measure  # imports PyTorch: a wrong launch is told before
 
-    measure(placement, rendezvous, repeats, as_json)
+    measure(placement, rendezvous, wanted, overrides, repeats, as_json, profile)
 
 
 def main(arguments: list[str] | None = None) -> Any:

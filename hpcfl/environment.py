@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,17 @@ def describe(placement: Placement, mpi: str, backend: str, ranks: list[str], thr
         "git_commit": git_commit(Path.cwd()),
         "argv": sys.argv,
         "cwd": str(Path.cwd()),
+        "startup": seconds_alive(),
     }
+
+
+def seconds_alive() -> float | None:
+    """Seconds since this process was started; None on a system that does not say."""
+    try:
+        started = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+        return round(time.clock_gettime(time.CLOCK_BOOTTIME) - started / os.sysconf("SC_CLK_TCK"), 2)
+    except (OSError, AttributeError):
+        return None
 
 
 def git_commit(folder: Path) -> str:

@@ -80,10 +80,13 @@ def tell(job: str | None, notes: Sequence[str]) -> None:
         print(f"note: {job}: {'; '.join(notes)}", file=sys.stderr, flush=True)
 
 
-def packaged(name: str) -> JobFile:
+def packaged(name: str, overrides: Sequence[str] = ()) -> JobFile:
     """A job that ships with hpcfl."""
     text = _packaged_text(name)
-    return JobFile(text, JobSpec.parse(tomllib.loads(text), f"{name}.toml"), None)
+    table = tomllib.loads(text)
+    for override in overrides:
+        _apply(table, override)
+    return JobFile(text, JobSpec.parse(table, f"{name}.toml"), None)
 
 
 def _from_toml(name: str, text: str, folder: Path | None) -> tuple[dict[str, Any], tuple[str, ...]]:

@@ -59,6 +59,9 @@ class Data(Component):
     """Folder that holds the datasets; without it the environment variable HPCFL_DATA."""
     download: bool = False
     """Fetch the dataset into the root if it is not there (once per node; the other ranks wait)."""
+    cache: bool | Annotated[str, Field(min_length=1)] = True
+    """Keep what was read from large files, for later runs and for all ranks of a node to share: true (in HPCFL_CACHE or
+    ~/.cache/hpcfl), false, or a folder."""
     transform: Component | None = None
     """Augmentation of training batches on the device, say {name = "crop_flip", padding = 4}."""
 
@@ -147,6 +150,8 @@ class Client(Section):
     """Passes over the client's data per job; [a, b] draws them uniformly per job (stragglers do partial work)."""
     batch_size: Positive = 32
     """Samples per local step; the last batch of an epoch may be smaller."""
+    shuffle: bool = True
+    """Deal the client's samples to batches anew in every epoch; false keeps them in the order of the dataset."""
     test_size: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of each client's samples that it keeps back: at every evaluation its own model is evaluated on them."""
     lr: Rate = 0.01

@@ -71,6 +71,8 @@ class Recipe:
     rates: tuple[float, ...]
     """Learning rate of each server step."""
     transform: Callable[[Tensor], Tensor] | None = None
+    shuffle: bool = True
+    """Whether each epoch deals the samples to batches anew."""
 
 
 @dataclass(frozen=True)
@@ -134,9 +136,11 @@ class Fit:
         self._start = w[: trainer.layout.trainable]
         optimizer = trainer.prepare(vector, client.lr)
         for _ in range(client.epochs if epochs is None else epochs):
-            order = torch.from_numpy(self._batches.permutation(client.examples)).to(client.index.device)
-            for index in client.index[order].split(trainer.batch_size):
-                self.step(index, vector, optimizer)
+            index = client.index
+            if trainer.recipe.shuffle:
+                index = index[torch.from_numpy(self._batches.permutation(client.examples)).to(index.device)]
+            for batch in index.split(trainer.batch_size):
+                self.step(batch, vector, optimizer)
         return vector
 
     def step(self, index: Tensor, vector: Tensor, optimizer: torch.optim.Optimizer) -> None:

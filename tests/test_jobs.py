@@ -20,7 +20,7 @@ def test_job_files_are_valid_and_explained(path: Path):
     assert job.text.startswith("# ")
 
 
-@pytest.mark.parametrize("name", ["quickstart", "bench"])
+@pytest.mark.parametrize("name", ["quickstart", "w1", "w2", "w3"])
 def test_packaged_jobs_are_valid(name: str):
     assert packaged(name).spec.name == name
 

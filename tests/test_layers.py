@@ -48,6 +48,7 @@ LEVELS = {
     "farm": 2,
     "home": 2,
     "share": 2,
+    "sgd": 2,
     "training": 2,
     "wallclock": 2,
     # 3: the round loop

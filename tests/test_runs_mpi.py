@@ -189,4 +189,4 @@ def test_doctor_and_bench_over_ranks(launch: Launcher):
     assert "ranks      3" in said
     assert "gloo" in said
     assert "broadcast, ms" in said
-    assert '"ratio"' in run_ok(launch, 3, "bench", "--repeats", 1, "--json")
+    assert '"ratio"' in run_ok(launch, 3, "bench", "traffic", "async", "--repeats", 1, "--json")

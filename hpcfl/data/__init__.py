@@ -1,5 +1,6 @@
 """Datasets as NumPy arrays, read from the files their authors distribute, and how they are dealt to clients."""
 
+from hpcfl.data.cache import find_cache
 from hpcfl.data.catalog import SOURCES, fetch, find_root, load, load_labels
 from hpcfl.data.dataset import Dataset, Labels
 from hpcfl.data.partition import PARTITIONS, class_counts, deal, owners
@@ -13,6 +14,7 @@ __all__ = [
     "class_counts",
     "deal",
     "fetch",
+    "find_cache",
     "find_root",
     "held_out",
     "load",

@@ -98,6 +98,9 @@ class Npz(Source):
 
         return self._open(root, path, only)
 
+    def origin(self, root: Path | None, *, path: str) -> list[Path]:
+        return [file for file in [under(root, path)] if file.is_file()]
+
     def _open(self, root: Path | None, path: str, use: Callable[[Mapping[str, np.ndarray]], Any]) -> Any:
         file = under(root, path)
         if not file.is_file():

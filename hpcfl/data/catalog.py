@@ -7,6 +7,7 @@ from typing import Any
 
 from hpcfl.data.arrays import Called, Npz
 from hpcfl.data.builtin import Digits, Synthetic
+from hpcfl.data.cache import cached
 from hpcfl.data.cifar import Cifar10, Cifar100
 from hpcfl.data.dataset import Dataset, Labels, check_labels
 from hpcfl.data.folder import Folder
@@ -20,7 +21,7 @@ from hpcfl.data.shakespeare import Shakespeare
 from hpcfl.data.source import Source
 from hpcfl.data.speech import SpeechCommands
 from hpcfl.data.svhn import Svhn
-from hpcfl.errors import DataError
+from hpcfl.errors import DataError, HpcflError
 
 # Means and deviations are the ones commonly published with each dataset: those of its training images divided by 255.
 SOURCES: dict[str, Source] = {
@@ -116,17 +117,24 @@ def find_root(given: str | None, environ: Mapping[str, str]) -> Path | None:
 
 
 def load(
-    name: str, *, root: Path | None = None, download: bool = False, params: Mapping[str, Any] | None = None
+    name: str,
+    *,
+    root: Path | None = None,
+    download: bool = False,
+    params: Mapping[str, Any] | None = None,
+    cache: Path | None = None,
 ) -> Dataset:
     """The dataset `name`, from the table or by the dotted path of a function, with its keys `params`.
 
-    JobError for a mistake in the job file, DataError for data that is missing or damaged.
+    With the folder `cache` it is read from its files once, and mapped into memory from then on. JobError for a mistake
+    in the job file, DataError for data that is missing or damaged.
     """
     source, params = _source(name, params)
     with _explained(name):
         if download:
             source.fetch(root, **params)
-        return source.read(root, **params)
+        files = _origin(source, root, params) if cache else []
+        return cached(cache, name, params, files, lambda: source.read(root, **params))
 
 
 def load_labels(name: str, *, root: Path | None = None, params: Mapping[str, Any] | None = None) -> Labels:
@@ -153,6 +161,13 @@ def _source(name: str, params: Mapping[str, Any] | None) -> tuple[Source, dict[s
         raise nearest("data.name", name, SOURCES)
     function = locate(name, "data.name")
     return Called(function), bind(function, params or {}, "data")
+
+
+def _origin(source: Source, root: Path | None, params: dict[str, Any]) -> list[Path]:
+    try:
+        return source.origin(root, **params)
+    except HpcflError:  # `read` says what is wrong
+        return []
 
 
 @contextmanager

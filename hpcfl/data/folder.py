@@ -1,7 +1,7 @@
 """Image folders: one folder per class, its name the label."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -39,6 +39,10 @@ class Folder(Source):
     def labels(self, root: Path | None, *, path: str, size: int, test_share: float) -> Labels:
         classes, (_, y_train), _ = _divided(root, path, test_share)
         return Labels(y_train, len(classes))
+
+    def origin(self, root: Path | None, *, path: str, test_share: float, **params: Any) -> list[Path]:
+        _, (train, _), (test, _) = _divided(root, path, test_share)
+        return [*train, *test]
 
 
 def _divided(root: Path | None, path: str, test_share: float) -> tuple:

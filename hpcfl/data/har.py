@@ -4,7 +4,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -53,6 +53,10 @@ class UciHar(Placed):
         y, subjects = _facts(self._folder(root))
         train = ~_tested(y, subjects, split, test_share)
         return Labels(y[train], len(CLASSES), numbered(subjects[train]))
+
+    def origin(self, root: Path | None, **params: Any) -> list[Path]:
+        folder = self._folder(root)
+        return [*folder.glob("train/**/*.txt"), *folder.glob("test/**/*.txt"), *folder.glob(COMPACT)]
 
     def _folder(self, root: Path | None) -> Path:
         return self.locate(root, "train/y_train.txt", COMPACT)

@@ -55,6 +55,9 @@ class Leaf(Source):
         tokens = TOKENS if arrays[0].dtype == np.int64 else 0
         return Dataset(*arrays, classes, names, holders=np.array(holders, np.int64), tokens=tokens)
 
+    def origin(self, root: Path | None, *, path: str, **params: Any) -> list[Path]:
+        return [*under(root, path).glob("train/*.json"), *under(root, path).glob("test/*.json")]
+
 
 def _users(folder: Path) -> Iterator[tuple[str, list, list, str]]:
     """(user, x, y, how to name the user in a message) of all files that has a sample."""

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from hpcfl.errors import DataError
 from hpcfl.rng import stream
 
 FILES = ("images_background", "images_evaluation", "images_background_small1", "images_background_small2")
+IMAGES = "*/character*/*.png"
 IMAGE = re.compile(r"(?:.*/)?([^/]+)/(character\d+)/\d+_(\d+)\.png")
 
 
@@ -63,14 +64,25 @@ class Omniglot(Placed):
         drawings, test, y, names = self._chosen(root, test_share, files)
         return Labels(y[~test], len(names), _holders(drawings, ~test))
 
-    def _chosen(self, root: Path | None, test_share: float, files: list[str] | None) -> tuple:
-        """Drawings, which of them are for testing, their classes, and the names of the classes."""
+    def origin(self, root: Path | None, *, files: list[str] | None, **params: Any) -> list[Path]:
+        folder, there = self._there(root, files)
+        zipped = [folder / f"{name}.zip" for name in there]
+        apart = (folder / name for name, file in zip(there, zipped) if not file.is_file())
+        return [*filter(Path.is_file, zipped), *(file for each in apart for file in each.glob(IMAGES))]
+
+    def _there(self, root: Path | None, files: list[str] | None) -> tuple[Path, list[str]]:
+        """The folder, and which of the four are in it, of those that are wanted."""
         wanted = [name.removesuffix(".zip") for name in files or FILES]
         folder = self.locate(root, *(pattern for name in map(glob.escape, wanted) for pattern in (f"{name}.zip", name)))
         there = [name for name in wanted if (folder / f"{name}.zip").is_file() or (folder / name).is_dir()]
         if files and len(there) < len(wanted):
             lacking = ", ".join(name for name in wanted if name not in there)
             raise DataError(f"data.files: {folder} has neither a folder nor a .zip of the name {lacking}")
+        return folder, there
+
+    def _chosen(self, root: Path | None, test_share: float, files: list[str] | None) -> tuple:
+        """Drawings, which of them are for testing, their classes, and the names of the classes."""
+        folder, there = self._there(root, files)
         found = {}
         for name in there:
             zipped = folder / f"{name}.zip"
@@ -99,7 +111,7 @@ def _zipped(file: Path) -> list[Drawing]:
 
 
 def _unpacked(folder: Path) -> list[Drawing]:
-    found = folder.glob("*/character*/*.png")
+    found = folder.glob(IMAGES)
     return [Drawing(*shown, str(file), file.read_bytes) for file in found if (shown := _shown(file.as_posix()))]
 
 

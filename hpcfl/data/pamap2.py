@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -60,6 +60,9 @@ class Pamap2(Placed):
         x_train, x_test = standardise(x_train, np.concatenate(samples[1]))
         names = tuple(ACTIVITIES.values())
         return Dataset(x_train, y_train, x_test, y_test, len(names), names, holders=numbered(holders))
+
+    def origin(self, root: Path | None, **params: Any) -> list[Path]:
+        return self._files(root)
 
     def labels(self, root: Path | None, *, window: int, step: int, test_share: float) -> Labels:
         parts = []

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -34,7 +34,7 @@ class Shakespeare(Placed):
         min_examples: Annotated[int, COUNT] = 2,
     ) -> Dataset:
         parts: tuple[list, list] = ([], [])
-        for text in _speeches(self.locate(root, "input.txt") / "input.txt"):
+        for text in _speeches(*self.origin(root)):
             tokens = encode(text)
             end = len(tokens) - round(test_share * len(tokens))
             train, test = (_sequences(part, length, stride) for part in (tokens[:end], tokens[end:]))
@@ -51,6 +51,9 @@ class Shakespeare(Placed):
         x_train, x_test = (np.ascontiguousarray(part[:, :-1]) for part in (train, test))
         y_train, y_test = (np.ascontiguousarray(part[:, -1]) for part in (train, test))
         return Dataset(x_train, y_train, x_test, y_test, TOKENS, NAMES, holders=holders, tokens=TOKENS)
+
+    def origin(self, root: Path | None, **params: Any) -> list[Path]:
+        return [self.locate(root, "input.txt") / "input.txt"]
 
 
 def _speeches(file: Path) -> list[str]:

@@ -25,6 +25,10 @@ class Source(ABC):
         dataset = self.read(root, **params)
         return Labels(dataset.y_train, dataset.classes, dataset.holders)
 
+    def origin(self, root: Path | None, **params: Any) -> list[Path]:
+        """The files that `read` reads; none where keeping what it makes of them does not pay. DataError as `read`'s."""
+        return []
+
     def fetch(self, root: Path | None, **params: Any) -> bool:
         """Download what is not under the root yet. Whether something was; a source without a server has nothing."""
         return False
@@ -86,6 +90,9 @@ class Published(Placed):
     @abstractmethod
     def download(self, datasets: ModuleType, root: Path, **params: Any) -> None:
         """Fetch it into `root` by torchvision's own downloader."""
+
+    def origin(self, root: Path | None, **params: Any) -> list[Path]:
+        return self.paths(root, **params)
 
     def fetch(self, root: Path | None, **params: Any) -> bool:
         """Download it unless it is there. DataError says why that failed."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
@@ -68,6 +68,13 @@ class SpeechCommands(Placed):
         names, clips, y, test = self._chosen(root, words, classes, test_share)
         return Labels(y[~test], len(names), _holders(clips, test))
 
+    def origin(self, root: Path | None, *, words: list[str], **params: Any) -> list[Path]:
+        folder = self._folder(root, words)
+        return [*folder.glob("*/*.wav"), *folder.glob("*_list.txt")]
+
+    def _folder(self, root: Path | None, words: list[str]) -> Path:
+        return self.locate(root, *(f"{glob.escape(word)}/*.wav" for word in words))
+
     def _chosen(self, root: Path | None, words: list[str], classes: int | None, test_share: float) -> tuple:
         """Names of the classes, and the clips with their classes and which of them are for testing."""
         if classes not in (None, len(words), len(words) + 2):
@@ -75,7 +82,7 @@ class SpeechCommands(Placed):
                 f"data.classes = {classes}: must be {len(words)}, the words, or {len(words) + 2}, with _silence_ and "
                 "_unknown_ before them"
             )
-        folder = self.locate(root, *(f"{glob.escape(word)}/*.wav" for word in words))
+        folder = self._folder(root, words)
         lists = _lists(folder)
         spoken = [_recordings(folder, word, lists) for word in words]
         names, groups = tuple(words), spoken

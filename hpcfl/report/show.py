@@ -76,7 +76,9 @@ def summary(run: Reader) -> Table:
     fact(table, "local training", _settings(job.get("client"), ("epochs", "batch_size", "lr")))
     fact(table, "seed", job.get("seed"))
     launcher, ranks = environment.get("launcher"), environment.get("ranks")
-    fact(table, "started", f"{run.start_time[:19].replace('T', ' ')}{run.start_time[23:]}")
+    startup = environment.get("startup")
+    ready = f", first round after {startup:.1f} s" if startup else ""
+    fact(table, "started", f"{run.start_time[:19].replace('T', ' ')}{run.start_time[23:]}{ready}")
     fact(table, "ranks", f"{ranks} ({launcher})" if launcher and ranks else ranks)
     fact(table, "hosts", _counted(environment.get("hosts")))
     fact(table, "devices", _counted(environment.get("devices")))
