@@ -30,7 +30,7 @@ class Collective:
 
     def __init__(self, transport: Transport, trainer: Trainer, world: World, reproducible: bool):
         self._transport, self._trainer, self._world = transport, trainer, world
-        self._sums = Sums(reproducible, trainer.device)
+        self._sums = Sums(reproducible, trainer.device, transport.zeros)
         self._several = transport.size > 1
         self._order = Order((), (), {})
         self._broadcast_s = 0.0
