@@ -1,15 +1,18 @@
 """The Farm pool: any free rank gets the next job by a message, and its update comes back when it comes.
 
-On rank 0 a thread tends each client rank: it takes the job that is due first, sends it, and waits for the answer, while
-the main thread combines, evaluates and writes. With one rank the main thread does the jobs itself, when it needs them.
+On rank 0 two threads tend each client rank: one feeds it with what is due first, the other hears its answers, while the
+main thread combines, evaluates and writes. A rank has its next job in hand while it trains one. With one rank the main
+thread does the jobs itself, when it needs them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from heapq import heappop, heappush
-from threading import Condition, Thread
+from queue import SimpleQueue
+from threading import Condition, Event, Lock, Thread
 from time import perf_counter
 from typing import Any
 
@@ -19,14 +22,15 @@ from torch import Tensor
 from hpcfl.answers import Answer, hear_answer, send_answer
 from hpcfl.core import Cohort, Job, Send, Step, Update, World, shares
 from hpcfl.errors import JobError
-from hpcfl.messages import Order, decode, encode
+from hpcfl.messages import IDLE, STOP, Order, hear_order, say_order
 from hpcfl.share import Share, Sums, examine
 from hpcfl.training import Trainer
 from hpcfl.transport.group import Transport
 
 __all__ = ["Farm"]
 
-STOP = -1
+OVER = "the run was over"
+"""What a rank answers in place of the jobs that it had in hand at the end."""
 
 
 class Farm:
@@ -56,9 +60,18 @@ class Farm:
         self._given_up: set[tuple[int, int, int]] = set()
         self._failure: Exception | None = None
         self._closing = False
-        self._changed = Condition()
+        # sent, but not answered yet: with when they were; private clients' jobs could go to no other rank anyway
+        self._hands: dict[int, deque[tuple[Order, float]]] = {rank: deque() for rank in self._workers}
+        self._least_waiting = math.inf if wall_clock else 1 if private else transport.size - 1
+        lock = Lock()
+        self._changed = Condition(lock)
+        self._eligible = {rank: Condition(lock) for rank in self._workers}
         self._channels = transport.channels(timeout_s)
-        self._tenders = [Thread(target=self._tend, args=(rank,), daemon=True) for rank in self._channels]
+        self._tenders = [
+            Thread(target=self._watch, args=(tend, rank), daemon=True)
+            for rank in self._channels
+            for tend in (self._feed, self._hear)
+        ]
         if transport.rank == 0:
             for tender in self._tenders:
                 tender.start()
@@ -74,7 +87,7 @@ class Farm:
             for job in jobs:
                 due = job.start if self._wall_clock else job.finish
                 self._queue(due, Order.of([job], send))
-            self._changed.notify_all()
+            self._wake()
 
     def collect(self, step: Step) -> Cohort:
         """The updates of the jobs that the step combines, in the step's order; blocks until they are in."""
@@ -114,7 +127,7 @@ class Farm:
             with self._changed:
                 for order in orders:
                     self._queue(-math.inf, order)
-                self._changed.notify_all()
+                self._wake()
                 self._changed.wait_for(lambda: len(self._examined) == len(jobs) or self._failure)
                 self._raise_failure()
                 rows, self._examined = self._examined, []
@@ -142,7 +155,7 @@ class Farm:
         """No more jobs: the other ranks leave `serve`."""
         with self._changed:
             self._closing = True
-            self._changed.notify_all()
+            self._wake()
         for tender in self._tenders:
             tender.join()
         self._raise_failure()
@@ -150,23 +163,29 @@ class Farm:
     # on the other ranks
     def serve(self) -> None:
         """Train what rank 0 sends until it closes."""
-        channel = self._channels[0]
-        while True:
-            counts = torch.zeros(4, dtype=torch.int64)
-            channel.recv(counts)
-            if counts[0] == STOP:
-                return
-            if counts[0]:
-                body = torch.zeros(int(counts[3]), dtype=torch.int64)
-                channel.recv(body)
-                order = decode(counts, body, self._world, self._trainer.device)
-                for tensor in order.tensors():
-                    channel.recv(tensor)
-                if order.after:
-                    rows = examine(order, order.jobs, self._trainer)
-                    channel.send(torch.tensor(rows, dtype=torch.float64))
-                else:
-                    send_answer(channel, self._names, *self._train(order))
+        channel, orders, over = self._channels[0], SimpleQueue(), Event()
+        Thread(target=self._receive, args=(channel, orders, over), daemon=True).start()
+        while (order := orders.get()) is not None:
+            if isinstance(order, Exception):
+                raise order
+            if order.after:
+                rows = examine(order, order.jobs, self._trainer)
+                channel.send(torch.tensor(rows, dtype=torch.float64))
+            elif over.is_set():
+                send_answer(channel, self._names, [0.0, math.nan, 0.0], {}, OVER)
+            else:
+                send_answer(channel, self._names, *self._train(order))
+
+    def _receive(self, channel: Any, orders: SimpleQueue, over: Event) -> None:
+        """Put what rank 0 sends into the queue while the main thread trains; None at the end."""
+        try:
+            while (order := hear_order(channel.recv, self._world, self._trainer.device)) != STOP:
+                if order != IDLE:
+                    orders.put(order)
+            over.set()
+            orders.put(None)
+        except Exception as failure:  # the main thread meets it when it has done what is in hand
+            orders.put(failure)
 
     def _train(self, order: Order) -> tuple[list[float], dict[str, Tensor], str | None]:
         """Train the one job of an order: [steps, loss, seconds], its uploads, why it failed."""
@@ -178,39 +197,71 @@ class Farm:
         return row, {name: kept[0] for name, kept in share.kept.items()}, None
 
     # the threads of rank 0
-    def _tend(self, rank: int) -> None:
-        """Keep one rank busy until the pool closes."""
-        channel = self._channels[rank]
+    def _watch(self, tend: Callable[[int], None], rank: int) -> None:
+        """Tend a rank; whatever goes wrong, the main thread waits for this one and must know."""
         try:
-            while True:
-                order = self._take(rank)
-                if self._closing and order is None:
-                    channel.send(torch.tensor([STOP, 0, 0, 0]))
-                    return
-                if order is None:  # a sign of life: a rank that waits for work has a limit too
-                    channel.send(torch.zeros(4, dtype=torch.int64))
-                    continue
-                begin = perf_counter()
-                for tensor in (*encode(order), *order.tensors()):
-                    channel.send(tensor)
-                if order.after:
-                    self._hear_examined(channel, len(order.jobs))
-                else:
-                    heard = hear_answer(channel, self._names)
-                    self._arrive(order.jobs[0], Answer(*heard, rank, perf_counter() - begin, _bytes(order)))
-        except Exception as failure:  # whatever it is, the main thread waits for this one and must know
+            tend(rank)
+        except Exception as failure:
             with self._changed:
                 self._failure = self._failure or failure
+                self._wake()
                 self._changed.notify_all()
+
+    def _feed(self, rank: int) -> None:
+        """Send one rank what is due, until the pool closes."""
+        channel = self._channels[rank]
+        while not self._failure:
+            order = self._take(rank)
+            if order is None and self._closing:
+                say_order(STOP, channel.send)
+                return
+            # if idle, a sign of life: a rank that waits for work has a limit too
+            say_order(IDLE if order is None else order, channel.send)
 
     def _take(self, rank: int) -> Order | None:
         """What is due first among what the rank may do; None if there is nothing for a while, or at the end."""
-        queue = self._queues[rank]
         with self._changed:
-            self._changed.wait_for(lambda: queue or self._closing or self._failure, self._timeout_s / 4)
-            if self._closing or self._failure or not queue:
+            eligible = self._eligible[rank]
+            eligible.wait_for(lambda: self._may(rank) or self._closing or self._failure, self._timeout_s / 4)
+            if self._closing or self._failure or not self._may(rank):
                 return None
-            return heappop(queue)[-1]
+            order = heappop(self._queues[rank])[-1]
+            self._hands[rank].append((order, perf_counter()))
+            eligible.notify_all()
+            return order
+
+    def _may(self, rank: int) -> bool:
+        """Whether the rank gets another job: if it is idle, or, ahead, if there is one for whoever is idle next too.
+
+        Never ahead on the wall clock: there a job in the hands of a slow rank would come late, and another might do it.
+        """
+        waiting, hand = len(self._queues[rank]), len(self._hands[rank])
+        return waiting > 0 if hand == 0 else hand == 1 and waiting >= self._least_waiting
+
+    def _wake(self) -> None:
+        """The threads that now have something to do."""
+        for rank, eligible in self._eligible.items():
+            if self._closing or self._failure or self._may(rank):
+                eligible.notify_all()
+
+    def _hear(self, rank: int) -> None:
+        """Take in one rank's answers until the pool closes and all have come."""
+        channel, hand, heard = self._channels[rank], self._hands[rank], 0.0
+        while True:
+            with self._changed:
+                self._eligible[rank].wait_for(lambda: hand or self._closing or self._failure)
+                if not hand:
+                    return
+                order, sent = hand[0]
+            if order.after:
+                self._hear_examined(channel, len(order.jobs))
+            else:
+                answered = hear_answer(channel, self._names)
+                begin, heard = max(sent, heard), perf_counter()
+                self._arrive(order.jobs[0], Answer(*answered, rank, heard - begin, _bytes(order)))
+            with self._changed:
+                hand.popleft()
+                self._wake()
 
     def _hear_examined(self, channel: Any, clients: int) -> None:
         rows = torch.zeros(clients, 3, dtype=torch.float64)
