@@ -17,10 +17,19 @@ import torch
 from torch import Tensor, nn
 
 from hpcfl.components import check_signature, construct, locate, make
+from hpcfl.compression import feed_back
 from hpcfl.core import World, first_line
 from hpcfl.data import Dataset, Labels, class_counts, find_root, load, owners
 from hpcfl.errors import JobError, LaunchError
-from hpcfl.federation import build_schedule, build_world, component, deal_samples, hold_out, reach_modules
+from hpcfl.federation import (
+    build_compression,
+    build_schedule,
+    build_world,
+    component,
+    deal_samples,
+    hold_out,
+    reach_modules,
+)
 from hpcfl.flat import Layout
 from hpcfl.jobfile import JobFile
 from hpcfl.launch import Placement
@@ -132,7 +141,8 @@ def build_strategy(spec: JobSpec) -> Any:
             raise JobError(
                 f"strategy = {spec.strategy.name!r}: uploads[{name!r}] = {how!r}; valid: {', '.join(UPLOADS)}"
             )
-    return strategy
+    given = spec.communication.compression.name
+    return strategy if given == "none" else feed_back(strategy, given, build_compression(spec))
 
 
 def combined(name: str) -> Any:

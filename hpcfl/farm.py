@@ -1,29 +1,27 @@
 """The Farm pool: any free rank gets the next job by a message, and its update comes back when it comes.
 
-On rank 0 two threads tend each client rank: one feeds it with what is due first, the other hears its answers, while the
-main thread combines, evaluates and writes. A rank has its next job in hand while it trains one. With one rank the main
-thread does the jobs itself, when it needs them.
+On rank 0 `Tenders` feed the client ranks and hear them, while the main thread combines, evaluates and writes. With one
+rank the main thread does the jobs itself, when it needs them.
 """
 
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from heapq import heappop, heappush
+from collections.abc import Iterable, Sequence
+from heapq import heappop
 from queue import SimpleQueue
-from threading import Condition, Event, Lock, Thread
-from time import perf_counter
+from threading import Event, Thread
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from hpcfl.answers import Answer, hear_answer, send_answer
+from hpcfl.answers import Answer, send_answer
 from hpcfl.core import Cohort, Job, Send, Step, Update, World, shares
 from hpcfl.errors import JobError
-from hpcfl.messages import IDLE, STOP, Order, hear_order, say_order
+from hpcfl.messages import IDLE, STOP, Order, hear_order
 from hpcfl.share import Share, Sums, examine
+from hpcfl.tenders import Queue, Tenders
 from hpcfl.training import Trainer
 from hpcfl.transport.group import Transport
 
@@ -53,28 +51,21 @@ class Farm:
         self._workers = range(1, transport.size) if transport.size > 1 else range(1)
         shared: list[Any] = []
         private = trainer.strategy.private
-        self._queues = {rank: [] if private else shared for rank in self._workers}
+        self._queues: dict[int, Queue] = {rank: [] if private else shared for rank in self._workers}
         self._answers: dict[tuple[int, int, int], Answer] = {}
         self._arrived: list[Job] = []
         self._examined: list[list[float]] = []
         self._given_up: set[tuple[int, int, int]] = set()
-        self._failure: Exception | None = None
-        self._closing = False
-        # sent, but not answered yet: with when they were; private clients' jobs could go to no other rank anyway
-        self._hands: dict[int, deque[tuple[Order, float]]] = {rank: deque() for rank in self._workers}
-        self._least_waiting = math.inf if wall_clock else 1 if private else transport.size - 1
-        lock = Lock()
-        self._changed = Condition(lock)
-        self._eligible = {rank: Condition(lock) for rank in self._workers}
         self._channels = transport.channels(timeout_s)
-        self._tenders = [
-            Thread(target=self._watch, args=(tend, rank), daemon=True)
-            for rank in self._channels
-            for tend in (self._feed, self._hear)
-        ]
+        # Ahead only where whoever is idle next finds an order too, or where nobody else may do it; and never on the
+        # wall clock, where a job in the hands of a slow rank comes late.
+        least_waiting = math.inf if wall_clock else 1 if private else len(self._workers)
+        self._tenders = Tenders(
+            self._queues, self._channels, self._names, timeout_s, least_waiting, self._arrive, self._examined.extend
+        )
+        self._changed = self._tenders.changed
         if transport.rank == 0:
-            for tender in self._tenders:
-                tender.start()
+            self._tenders.start()
         self.seconds = {"training": 0.0, "communicating": 0.0}
         """Of the last step's updates: training and waiting for messages, per client rank."""
         self.bytes_down = self.bytes_up = 0
@@ -83,11 +74,9 @@ class Farm:
     # on rank 0
     def submit(self, jobs: Sequence[Job], send: Send) -> None:
         """Queue jobs; each is sent when a rank is free for it."""
-        with self._changed:
-            for job in jobs:
-                due = job.start if self._wall_clock else job.finish
-                self._queue(due, Order.of([job], send))
-            self._wake()
+        self._tenders.put(
+            [(self._home(job), job.start if self._wall_clock else job.finish, Order.of([job], send)) for job in jobs]
+        )
 
     def collect(self, step: Step) -> Cohort:
         """The updates of the jobs that the step combines, in the step's order; blocks until they are in."""
@@ -124,14 +113,13 @@ class Farm:
         if self._transport.size == 1:
             rows = examine(orders[0], jobs, self._trainer)
         else:
+            self._tenders.put([(self._home(order.jobs[0]), -math.inf, order) for order in orders])
             with self._changed:
-                for order in orders:
-                    self._queue(-math.inf, order)
-                self._wake()
                 self._changed.wait_for(lambda: len(self._examined) == len(jobs) or self._failure)
                 self._raise_failure()
-                rows, self._examined = self._examined, []
-            self.bytes_down += sum(_bytes(order) for order in orders)
+                rows = list(self._examined)
+                self._examined.clear()
+            self.bytes_down += sum(order.bytes for order in orders)
         return {int(client): (loss, accuracy) for client, loss, accuracy in rows}
 
     def arrival(self, timeout_s: float) -> Job | None:
@@ -153,11 +141,7 @@ class Farm:
 
     def close(self) -> None:
         """No more jobs: the other ranks leave `serve`."""
-        with self._changed:
-            self._closing = True
-            self._wake()
-        for tender in self._tenders:
-            tender.join()
+        self._tenders.close()
         self._raise_failure()
 
     # on the other ranks
@@ -196,101 +180,21 @@ class Farm:
             return row, {}, share.reasons[0]
         return row, {name: kept[0] for name, kept in share.kept.items()}, None
 
-    # the threads of rank 0
-    def _watch(self, tend: Callable[[int], None], rank: int) -> None:
-        """Tend a rank; whatever goes wrong, the main thread waits for this one and must know."""
-        try:
-            tend(rank)
-        except Exception as failure:
-            with self._changed:
-                self._failure = self._failure or failure
-                self._wake()
-                self._changed.notify_all()
-
-    def _feed(self, rank: int) -> None:
-        """Send one rank what is due, until the pool closes."""
-        channel = self._channels[rank]
-        while not self._failure:
-            order = self._take(rank)
-            if order is None and self._closing:
-                say_order(STOP, channel.send)
-                return
-            # if idle, a sign of life: a rank that waits for work has a limit too
-            say_order(IDLE if order is None else order, channel.send)
-
-    def _take(self, rank: int) -> Order | None:
-        """What is due first among what the rank may do; None if there is nothing for a while, or at the end."""
-        with self._changed:
-            eligible = self._eligible[rank]
-            eligible.wait_for(lambda: self._may(rank) or self._closing or self._failure, self._timeout_s / 4)
-            if self._closing or self._failure or not self._may(rank):
-                return None
-            order = heappop(self._queues[rank])[-1]
-            self._hands[rank].append((order, perf_counter()))
-            eligible.notify_all()
-            return order
-
-    def _may(self, rank: int) -> bool:
-        """Whether the rank gets another job: if it is idle, or, ahead, if there is one for whoever is idle next too.
-
-        Never ahead on the wall clock: there a job in the hands of a slow rank would come late, and another might do it.
-        """
-        waiting, hand = len(self._queues[rank]), len(self._hands[rank])
-        return waiting > 0 if hand == 0 else hand == 1 and waiting >= self._least_waiting
-
-    def _wake(self) -> None:
-        """The threads that now have something to do."""
-        for rank, eligible in self._eligible.items():
-            if self._closing or self._failure or self._may(rank):
-                eligible.notify_all()
-
-    def _hear(self, rank: int) -> None:
-        """Take in one rank's answers until the pool closes and all have come."""
-        channel, hand, heard = self._channels[rank], self._hands[rank], 0.0
-        while True:
-            with self._changed:
-                self._eligible[rank].wait_for(lambda: hand or self._closing or self._failure)
-                if not hand:
-                    return
-                order, sent = hand[0]
-            if order.after:
-                self._hear_examined(channel, len(order.jobs))
-            else:
-                answered = hear_answer(channel, self._names)
-                begin, heard = max(sent, heard), perf_counter()
-                self._arrive(order.jobs[0], Answer(*answered, rank, heard - begin, _bytes(order)))
-            with self._changed:
-                hand.popleft()
-                self._wake()
-
-    def _hear_examined(self, channel: Any, clients: int) -> None:
-        rows = torch.zeros(clients, 3, dtype=torch.float64)
-        channel.recv(rows)
-        with self._changed:
-            self._examined += rows.tolist()
-            self._changed.notify_all()
-
+    # in the threads of rank 0
     def _arrive(self, job: Job, answer: Answer) -> None:
-        with self._changed:
-            self._arrived.append(job)
-            if job.key in self._given_up:
-                self._given_up.remove(job.key)
-            else:
-                self._answers[job.key] = answer
-            self._changed.notify_all()
+        self._arrived.append(job)
+        if job.key in self._given_up:
+            self._given_up.remove(job.key)
+        else:
+            self._answers[job.key] = answer
 
+    # in the main thread
     def _give_up(self, jobs: Iterable[Job]) -> None:
         """Keep no answer of these jobs, come or to come."""
         with self._changed:
             for job in jobs:
                 if not job.dropped and self._answers.pop(job.key, None) is None:
                     self._given_up.add(job.key)
-
-    # in the main thread
-    def _queue(self, due: float, order: Order) -> None:
-        """Put it in the queue of its rank, if it has one."""
-        first = order.jobs[0]
-        heappush(self._queues[self._home(first)], (due, *first.key, order))
 
     def _home(self, job: Job) -> int:
         """The rank in whose queue the job goes: a client with private state stays where that is."""
@@ -312,7 +216,7 @@ class Farm:
         order = heappop(self._queues[0])[-1]
         row, uploads, reason = self._train(order)
         uploads = {name: value.clone() for name, value in uploads.items()}
-        self._arrive(order.jobs[0], Answer(row, uploads, reason, 0, row[2], _bytes(order)))
+        self._arrive(order.jobs[0], Answer(row, uploads, reason, 0, row[2], order.bytes))
 
     def _combined(
         self, step: Step, arrived: list[tuple[Update, dict[str, Tensor]]]
@@ -353,10 +257,10 @@ class Farm:
         up = [value for answer in answers for value in answer.uploads.values()]
         self.bytes_up = several * sum(value.numel() * value.element_size() for value in up)
 
+    @property
+    def _failure(self) -> Exception | None:
+        return self._tenders.failure
+
     def _raise_failure(self) -> None:
         if self._failure:
             raise self._failure
-
-
-def _bytes(order: Order) -> int:
-    return sum(tensor.numel() * tensor.element_size() for tensor in order.tensors())

@@ -79,6 +79,11 @@ class Order:
         """The distinct tensors: what really travels."""
         return list({id(tensor): tensor for parcel in self.parcels for tensor in parcel.values()}.values())
 
+    @property
+    def bytes(self) -> int:
+        """Of these tensors."""
+        return sum(tensor.numel() * tensor.element_size() for tensor in self.tensors())
+
 
 def encode(order: Order) -> tuple[Tensor, Tensor]:
     """(4,) counts and (n,) body, int64: jobs, then distinct tensors, then what each parcel holds."""

@@ -19,6 +19,7 @@ LEVELS = {
     "": 0,
     "asyncfl": 0,
     "clock": 0,
+    "compression": 0,
     "core": 0,
     "devices": 0,
     "errors": 0,
@@ -47,6 +48,7 @@ LEVELS = {
     "farm": 2,
     "home": 2,
     "share": 2,
+    "tenders": 2,
     "training": 2,
     "wallclock": 2,
     # 3: the round loop
@@ -86,6 +88,7 @@ WITHOUT_TORCH = (
     "rng",
     "core",
     "clock",
+    "compression",
     "devices",
     "federation",
     "plan",
