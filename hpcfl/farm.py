@@ -220,10 +220,10 @@ class Farm:
 
     def _combined(
         self, step: Step, arrived: list[tuple[Update, dict[str, Tensor]]]
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    ) -> tuple[dict[str, Tensor], dict[str, list[Tensor]]]:
         """Means and gathered uploads, with the bits that the Collective gives them."""
         means: dict[str, Tensor] = {}
-        each: dict[str, Tensor] = {}
+        each: dict[str, list[Tensor]] = {}
         device = self._trainer.device
         for name, how in self._trainer.strategy.uploads.items():
             values = [uploads[name].to(device) for _, uploads in arrived]
@@ -235,7 +235,7 @@ class Farm:
                         f"strategy: upload {name!r} has different shapes in step {step.index}, from jobs of different "
                         "versions: this algorithm needs a synchronous schedule"
                     )
-                each[name] = values[0].unsqueeze(0) if len(values) == 1 else torch.stack(values)
+                each[name] = values
                 continue
             counts = [update.job.counts(how) for update, _ in arrived]
             planned = sum(job.counts(how) for job in step.done)
