@@ -239,6 +239,7 @@ class Group:
         with suppress(RuntimeError):  # rank 0 may be gone: then nobody is left to tell
             if reason is not None:
                 self._store.set(f"failed/{self.rank}", reason[:2000].encode())
+            self._store.set(f"left/{self.rank}", b"")
             self.__exit__()
             self._store.wait(["told"], timedelta(seconds=10))
             _wait_until(float(self._store.get("told")))
@@ -283,7 +284,8 @@ class Group:
         before = self._pulses()
         Event().wait(2.5 * PULSE_S)
         after = self._pulses()
-        silent = [rank for rank in after if after[rank] == before[rank]]
+        # a rank that lost another in its own node has left, and shows no more sign of life either
+        silent = [k for k in after if after[k] == before[k] and not self._store.check([f"left/{k}"])]
         if silent:
             return f"rank {_listed(silent)} died or hangs (no sign of life, in {what})"
         behind = [rank for rank, (_, calls) in after.items() if calls < self._calls]
