@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from hpcfl.messages import decode_reason, encode_reason
+from hpcfl.messages import decode_reason, encode_reason, hear, say
 
 __all__ = ["Answer", "hear_answer", "send_answer"]
 
@@ -36,24 +36,25 @@ def send_answer(
     shapes = [[value.dim(), *value.shape, *[0] * SHAPE][:SHAPE] for _, value in sorted(uploads.items())]
     header = [float(reason is not None), *row, *(word for shape in shapes for word in shape)]
     padding = [0.0] * (4 + SHAPE * len(names) - len(header))
-    channel.send(torch.tensor([*header, *padding], dtype=torch.float64))
-    if reason is not None:
-        channel.send(encode_reason(reason))
-    for _, value in sorted(uploads.items()):
-        channel.send(value)
+    words = torch.tensor([*header, *padding], dtype=torch.float64).view(torch.int64)
+    tensors = [value for _, value in sorted(uploads.items())] if reason is None else [encode_reason(reason)]
+    say(words, tensors, channel.send)
 
 
 def hear_answer(channel: Any, names: list[str]) -> tuple[list[float], dict[str, Tensor], str | None]:
     """The row, the uploads and the reason of `send_answer`."""
-    header = torch.zeros(4 + SHAPE * len(names), dtype=torch.float64)
-    channel.recv(header)
-    failed, *row = header[:4].tolist()
+    tensors: list[Tensor] = []
+
+    def expected(words: Tensor) -> list[Tensor]:
+        header = words.view(torch.float64)
+        if header[0]:
+            tensors.append(encode_reason(""))
+        else:
+            shapes = header[4:].view(-1, SHAPE).long().tolist()
+            tensors.extend(torch.empty(shape[1 : 1 + shape[0]]) for shape in shapes)
+        return tensors
+
+    failed, *row = hear(channel.recv, expected)[:4].view(torch.float64).tolist()
     if failed:
-        text = encode_reason("")
-        channel.recv(text)
-        return row, {}, decode_reason(text)
-    uploads = {}
-    for name, shape in zip(names, header[4:].view(-1, SHAPE).long().tolist()):
-        uploads[name] = torch.empty(shape[1 : 1 + shape[0]])
-        channel.recv(uploads[name])
-    return row, uploads, None
+        return row, {}, decode_reason(tensors[0])
+    return row, dict(zip(names, tensors)), None

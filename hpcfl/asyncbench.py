@@ -1,7 +1,8 @@
 """How busy an asynchronous server keeps its client ranks, and how fast updates pass through it.
 
 busy     40 clients in flight, each job a wait of fixed length: the time taken, against all ranks being always busy
-server   updates of the model's size without any training, against a bare loop that receives, interpolates, sends back
+server   updates of the model's size without any training, against a bare loop that receives, interpolates, sends back;
+         with a small model its inverse is how many updates per second pass through rank 0
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ __all__ = ["busy", "server"]
 IN_FLIGHT = 40
 JOB_S = 0.05
 UPDATES = 40
-"""Per client rank and run."""
+"""Per client rank and run of `busy`, and of `server` with a model of a million elements or more."""
+SMALL_UPDATES = 400
+"""The same of `server` with a smaller one: the first updates of a run are no measure of the others."""
 TIMEOUT_S = 300.0
 
 
@@ -48,18 +51,21 @@ class Idle(FedAsync):
 def busy(transport: Any, parts: Parts) -> tuple[float, float]:
     """Seconds of work per client rank, and seconds that the run took."""
     worked: list[float] = []
-    took = run(transport, parts, Idle(seconds=JOB_S), lambda updates: worked.extend(each.seconds for each in updates))
+    took = run(
+        transport, parts, Idle(seconds=JOB_S), UPDATES, lambda updates: worked.extend(each.seconds for each in updates)
+    )
     return sum(worked) / (transport.size - 1), took
 
 
 def server(transport: Any, parts: Parts) -> tuple[float, float]:
     """Seconds per update: of the bare loop, and through hpcfl."""
-    updates = UPDATES * (transport.size - 1)
-    floor = bare_loop(transport, parts.world.initial)
-    return floor / updates, run(transport, parts, Idle(), lambda updates: None) / updates
+    each = UPDATES if len(parts.world.initial) >= 1_000_000 else SMALL_UPDATES
+    updates = each * (transport.size - 1)
+    floor = bare_loop(transport, parts.world.initial, each)
+    return floor / updates, run(transport, parts, Idle(), each, lambda updates: None) / updates
 
 
-def run(transport: Any, parts: Parts, strategy: Idle, note: Callable[[Cohort], None]) -> float:
+def run(transport: Any, parts: Parts, strategy: Idle, each: int, note: Callable[[Cohort], None]) -> float:
     """Seconds that rank 0 needs for the updates of an asynchronous run; the other ranks serve."""
     parts.trainer.strategy = strategy
     pool = Farm(transport, parts.trainer, parts.world, True, TIMEOUT_S)
@@ -68,7 +74,7 @@ def run(transport: Any, parts: Parts, strategy: Idle, note: Callable[[Cohort], N
     if transport.rank:
         pool.serve()
     else:
-        world = replace(parts.world, rounds=UPDATES * (transport.size - 1))
+        world = replace(parts.world, rounds=each * (transport.size - 1))
         steps = plan(Buffered(in_flight=IN_FLIGHT), world)
         begin = perf_counter()
         engine.run(world, strategy, steps, pool, lambda step, updates, *_: note(updates), 0)
@@ -76,13 +82,13 @@ def run(transport: Any, parts: Parts, strategy: Idle, note: Callable[[Cohort], N
     return perf_counter() - begin
 
 
-def bare_loop(transport: Any, vector: Tensor) -> float:
+def bare_loop(transport: Any, vector: Tensor, each: int) -> float:
     """Seconds of the same traffic, written down plainly: receive from each rank in turn, interpolate, send back."""
     channels = transport.channels(TIMEOUT_S)
     model, update = vector.clone(), torch.empty_like(vector)
     transport.barrier()
     begin = perf_counter()
-    for _ in range(UPDATES):
+    for _ in range(each):
         for channel in channels.values():
             if transport.rank == 0:
                 channel.recv(update)

@@ -18,11 +18,20 @@ from torch import Tensor, nn
 
 from hpcfl.batched import Batched
 from hpcfl.components import check_signature, construct, locate, make
+from hpcfl.compression import feed_back
 from hpcfl.core import World, first_line
 from hpcfl.data import Dataset, Labels, class_counts, find_cache, find_root, load, owners
 from hpcfl.errors import JobError, LaunchError
 from hpcfl.execution import choose
-from hpcfl.federation import build_schedule, build_world, component, deal_samples, hold_out, reach_modules
+from hpcfl.federation import (
+    build_compression,
+    build_schedule,
+    build_world,
+    component,
+    deal_samples,
+    hold_out,
+    reach_modules,
+)
 from hpcfl.flat import Layout
 from hpcfl.jobfile import JobFile
 from hpcfl.launch import Placement
@@ -142,7 +151,8 @@ def build_strategy(spec: JobSpec) -> Any:
             raise JobError(
                 f"strategy = {spec.strategy.name!r}: uploads[{name!r}] = {how!r}; valid: {', '.join(UPLOADS)}"
             )
-    return strategy
+    given = spec.communication.compression.name
+    return strategy if given == "none" else feed_back(strategy, given, build_compression(spec))
 
 
 def combined(name: str) -> Any:

@@ -14,14 +14,13 @@ from torch import Tensor
 
 from hpcfl.batched import Batched
 from hpcfl.core import Cohort, Job, Program, Send, Step, Update, World, deal, programs
-from hpcfl.messages import Order, decode, decode_reason, encode, encode_reason
+from hpcfl.messages import STOP, Order, decode_reason, encode_reason, hear_order, say_order
 from hpcfl.share import Share, Sums, examine
 from hpcfl.training import Trainer
 from hpcfl.transport.group import Transport
 
 __all__ = ["Collective"]
 
-STOP = -1
 Report = list[list[float]]
 """A rank's account of a step: [jobs, seconds training, seconds communicating], then a row per job as in `Share`."""
 
@@ -38,7 +37,7 @@ class Collective:
         batched: Batched | None = None,
     ):
         self._transport, self._trainer, self._world, self._batched = transport, trainer, world, batched
-        self._sums = Sums(reproducible, trainer.device)
+        self._sums = Sums(reproducible, trainer.device, transport.zeros)
         self._several = transport.size > 1
         self._order = Order((), (), {})
         self._broadcast_s = 0.0
@@ -53,9 +52,7 @@ class Collective:
         if not jobs:
             return
         self._order = Order.of(jobs, send)
-        for header in encode(self._order):
-            self._transport.broadcast(header)
-        self._broadcast(self._order)
+        self._say(self._order)
 
     def collect(self, step: Step) -> Cohort:
         """The updates of the jobs that were submitted last, by client id; blocks until all are in."""
@@ -82,15 +79,18 @@ class Collective:
         The jobs say who is asked, and from which server step's model. Not while jobs are under way.
         """
         order = Order.of(jobs, send, after)
-        for header in encode(order):
-            self._transport.broadcast(header)
-        self._broadcast(order)
+        self._say(order)
         self.bytes_down += self._several * sum(map(_bytes, order.tensors()))
         return self._examine(order)
 
     def close(self) -> None:
         """No more jobs: the other ranks leave `serve`."""
-        self._transport.broadcast(torch.tensor([STOP, 0, 0, 0]))
+        self._say(STOP)
+
+    def _say(self, order: Order | int) -> None:
+        begin = perf_counter()
+        say_order(order, self._transport.broadcast)
+        self._broadcast_s = perf_counter() - begin
 
     # on the other ranks
     def serve(self) -> None:
@@ -100,24 +100,20 @@ class Collective:
 
     def serve_step(self) -> bool:
         """Train what rank 0 orders next; False if it closed instead."""
-        counts = torch.zeros(4, dtype=torch.int64)
-        self._transport.broadcast(counts)
-        if counts[0] == STOP:
+        began: list[float] = []
+
+        def recv(tensor: Tensor) -> None:
+            self._transport.broadcast(tensor)
+            began.append(perf_counter())  # the first of them waited for rank 0
+
+        order = hear_order(recv, self._world, self._trainer.device)
+        self._broadcast_s = perf_counter() - began[0]
+        if isinstance(order, int):
             return False
-        body = torch.zeros(int(counts[3]), dtype=torch.int64)
-        self._transport.broadcast(body)
-        order = decode(counts, body, self._world, self._trainer.device)
-        self._broadcast(order)
         (self._examine if order.after else self._work)(order)
         return True
 
     # on every rank
-    def _broadcast(self, order: Order) -> None:
-        begin = perf_counter()
-        for tensor in order.tensors():
-            self._transport.broadcast(tensor)
-        self._broadcast_s = perf_counter() - begin
-
     def _work(self, order: Order) -> tuple[Share, list[list[Job]], list[Report], dict[str, Tensor], dict[int, str]]:
         """Train this rank's share, sum it up, reduce; on rank 0 also what the others report and send."""
         share = Share(order, self._trainer, self._sums)

@@ -164,7 +164,7 @@ class Cohort:
     updates: tuple[Update, ...]
     failures: tuple[Update, ...] = ()
     means: dict[str, Tensor] = field(default_factory=dict)
-    each: dict[str, Tensor] = field(default_factory=dict)
+    each: dict[str, Tensor | Sequence[Tensor]] = field(default_factory=dict)
     step: int = 0
     """The server step that combines them."""
     group: int = 0
@@ -182,10 +182,19 @@ class Cohort:
 
     def gather(self, name: str) -> Tensor:
         """(updates, ...) every client's upload, in the order of iteration. The cost is in the name."""
+        each = self.every(name)
+        if isinstance(each, list):
+            from torch import stack  # what has uploads has imported it
+
+            each = stack(each)
+        return each
+
+    def every(self, name: str) -> Sequence[Tensor]:
+        """The same as `gather`, one after the other where they lie: no copy."""
         return _upload(self.each, name, 'brought as "each"')
 
 
-def _upload(uploads: dict[str, Tensor], name: str, how: str) -> Tensor:
+def _upload(uploads: dict[str, Any], name: str, how: str) -> Any:
     if name not in uploads:
         raise JobError(f"no upload {name!r} is {how}: the strategy's `uploads` have {', '.join(uploads) or 'none'}")
     return uploads[name]

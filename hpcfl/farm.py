@@ -1,32 +1,34 @@
 """The Farm pool: any free rank gets the next job by a message, and its update comes back when it comes.
 
-On rank 0 a thread tends each client rank: it takes the job that is due first, sends it, and waits for the answer, while
-the main thread combines, evaluates and writes. With one rank the main thread does the jobs itself, when it needs them.
+On rank 0 `Tenders` feed the client ranks and hear them, while the main thread combines, evaluates and writes. With one
+rank the main thread does the jobs itself, when it needs them.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from heapq import heappop, heappush
-from threading import Condition, Thread
-from time import perf_counter
+from heapq import heappop
+from queue import SimpleQueue
+from threading import Event, Thread
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from hpcfl.answers import Answer, hear_answer, send_answer
+from hpcfl.answers import Answer, send_answer
 from hpcfl.core import Cohort, Job, Send, Step, Update, World, shares
 from hpcfl.errors import JobError
-from hpcfl.messages import Order, decode, encode
+from hpcfl.messages import IDLE, STOP, Order, hear_order
 from hpcfl.share import Share, Sums, examine
+from hpcfl.tenders import Queue, Tenders
 from hpcfl.training import Trainer
 from hpcfl.transport.group import Transport
 
 __all__ = ["Farm"]
 
-STOP = -1
+OVER = "the run was over"
+"""What a rank answers in place of the jobs that it had in hand at the end."""
 
 
 class Farm:
@@ -49,19 +51,21 @@ class Farm:
         self._workers = range(1, transport.size) if transport.size > 1 else range(1)
         shared: list[Any] = []
         private = trainer.strategy.private
-        self._queues = {rank: [] if private else shared for rank in self._workers}
+        self._queues: dict[int, Queue] = {rank: [] if private else shared for rank in self._workers}
         self._answers: dict[tuple[int, int, int], Answer] = {}
         self._arrived: list[Job] = []
         self._examined: list[list[float]] = []
         self._given_up: set[tuple[int, int, int]] = set()
-        self._failure: Exception | None = None
-        self._closing = False
-        self._changed = Condition()
         self._channels = transport.channels(timeout_s)
-        self._tenders = [Thread(target=self._tend, args=(rank,), daemon=True) for rank in self._channels]
+        # Ahead only where whoever is idle next finds an order too, or where nobody else may do it; and never on the
+        # wall clock, where a job in the hands of a slow rank comes late.
+        least_waiting = math.inf if wall_clock else 1 if private else len(self._workers)
+        self._tenders = Tenders(
+            self._queues, self._channels, self._names, timeout_s, least_waiting, self._arrive, self._examined.extend
+        )
+        self._changed = self._tenders.changed
         if transport.rank == 0:
-            for tender in self._tenders:
-                tender.start()
+            self._tenders.start()
         self.seconds = {"training": 0.0, "communicating": 0.0}
         """Of the last step's updates: training and waiting for messages, per client rank."""
         self.bytes_down = self.bytes_up = 0
@@ -70,11 +74,9 @@ class Farm:
     # on rank 0
     def submit(self, jobs: Sequence[Job], send: Send) -> None:
         """Queue jobs; each is sent when a rank is free for it."""
-        with self._changed:
-            for job in jobs:
-                due = job.start if self._wall_clock else job.finish
-                self._queue(due, Order.of([job], send))
-            self._changed.notify_all()
+        self._tenders.put(
+            [(self._home(job), job.start if self._wall_clock else job.finish, Order.of([job], send)) for job in jobs]
+        )
 
     def collect(self, step: Step) -> Cohort:
         """The updates of the jobs that the step combines, in the step's order; blocks until they are in."""
@@ -111,14 +113,13 @@ class Farm:
         if self._transport.size == 1:
             rows = examine(orders[0], jobs, self._trainer)
         else:
+            self._tenders.put([(self._home(order.jobs[0]), -math.inf, order) for order in orders])
             with self._changed:
-                for order in orders:
-                    self._queue(-math.inf, order)
-                self._changed.notify_all()
                 self._changed.wait_for(lambda: len(self._examined) == len(jobs) or self._failure)
                 self._raise_failure()
-                rows, self._examined = self._examined, []
-            self.bytes_down += sum(_bytes(order) for order in orders)
+                rows = list(self._examined)
+                self._examined.clear()
+            self.bytes_down += sum(order.bytes for order in orders)
         return {int(client): (loss, accuracy) for client, loss, accuracy in rows}
 
     def arrival(self, timeout_s: float) -> Job | None:
@@ -140,33 +141,35 @@ class Farm:
 
     def close(self) -> None:
         """No more jobs: the other ranks leave `serve`."""
-        with self._changed:
-            self._closing = True
-            self._changed.notify_all()
-        for tender in self._tenders:
-            tender.join()
+        self._tenders.close()
         self._raise_failure()
 
     # on the other ranks
     def serve(self) -> None:
         """Train what rank 0 sends until it closes."""
-        channel = self._channels[0]
-        while True:
-            counts = torch.zeros(4, dtype=torch.int64)
-            channel.recv(counts)
-            if counts[0] == STOP:
-                return
-            if counts[0]:
-                body = torch.zeros(int(counts[3]), dtype=torch.int64)
-                channel.recv(body)
-                order = decode(counts, body, self._world, self._trainer.device)
-                for tensor in order.tensors():
-                    channel.recv(tensor)
-                if order.after:
-                    rows = examine(order, order.jobs, self._trainer)
-                    channel.send(torch.tensor(rows, dtype=torch.float64))
-                else:
-                    send_answer(channel, self._names, *self._train(order))
+        channel, orders, over = self._channels[0], SimpleQueue(), Event()
+        Thread(target=self._receive, args=(channel, orders, over), daemon=True).start()
+        while (order := orders.get()) is not None:
+            if isinstance(order, Exception):
+                raise order
+            if order.after:
+                rows = examine(order, order.jobs, self._trainer)
+                channel.send(torch.tensor(rows, dtype=torch.float64))
+            elif over.is_set():
+                send_answer(channel, self._names, [0.0, math.nan, 0.0], {}, OVER)
+            else:
+                send_answer(channel, self._names, *self._train(order))
+
+    def _receive(self, channel: Any, orders: SimpleQueue, over: Event) -> None:
+        """Put what rank 0 sends into the queue while the main thread trains; None at the end."""
+        try:
+            while (order := hear_order(channel.recv, self._world, self._trainer.device)) != STOP:
+                if order != IDLE:
+                    orders.put(order)
+            over.set()
+            orders.put(None)
+        except Exception as failure:  # the main thread meets it when it has done what is in hand
+            orders.put(failure)
 
     def _train(self, order: Order) -> tuple[list[float], dict[str, Tensor], str | None]:
         """Train the one job of an order: [steps, loss, seconds], its uploads, why it failed."""
@@ -177,69 +180,21 @@ class Farm:
             return row, {}, share.reasons[0]
         return row, {name: kept[0] for name, kept in share.kept.items()}, None
 
-    # the threads of rank 0
-    def _tend(self, rank: int) -> None:
-        """Keep one rank busy until the pool closes."""
-        channel = self._channels[rank]
-        try:
-            while True:
-                order = self._take(rank)
-                if self._closing and order is None:
-                    channel.send(torch.tensor([STOP, 0, 0, 0]))
-                    return
-                if order is None:  # a sign of life: a rank that waits for work has a limit too
-                    channel.send(torch.zeros(4, dtype=torch.int64))
-                    continue
-                begin = perf_counter()
-                for tensor in (*encode(order), *order.tensors()):
-                    channel.send(tensor)
-                if order.after:
-                    self._hear_examined(channel, len(order.jobs))
-                else:
-                    heard = hear_answer(channel, self._names)
-                    self._arrive(order.jobs[0], Answer(*heard, rank, perf_counter() - begin, _bytes(order)))
-        except Exception as failure:  # whatever it is, the main thread waits for this one and must know
-            with self._changed:
-                self._failure = self._failure or failure
-                self._changed.notify_all()
-
-    def _take(self, rank: int) -> Order | None:
-        """What is due first among what the rank may do; None if there is nothing for a while, or at the end."""
-        queue = self._queues[rank]
-        with self._changed:
-            self._changed.wait_for(lambda: queue or self._closing or self._failure, self._timeout_s / 4)
-            if self._closing or self._failure or not queue:
-                return None
-            return heappop(queue)[-1]
-
-    def _hear_examined(self, channel: Any, clients: int) -> None:
-        rows = torch.zeros(clients, 3, dtype=torch.float64)
-        channel.recv(rows)
-        with self._changed:
-            self._examined += rows.tolist()
-            self._changed.notify_all()
-
+    # in the threads of rank 0
     def _arrive(self, job: Job, answer: Answer) -> None:
-        with self._changed:
-            self._arrived.append(job)
-            if job.key in self._given_up:
-                self._given_up.remove(job.key)
-            else:
-                self._answers[job.key] = answer
-            self._changed.notify_all()
+        self._arrived.append(job)
+        if job.key in self._given_up:
+            self._given_up.remove(job.key)
+        else:
+            self._answers[job.key] = answer
 
+    # in the main thread
     def _give_up(self, jobs: Iterable[Job]) -> None:
         """Keep no answer of these jobs, come or to come."""
         with self._changed:
             for job in jobs:
                 if not job.dropped and self._answers.pop(job.key, None) is None:
                     self._given_up.add(job.key)
-
-    # in the main thread
-    def _queue(self, due: float, order: Order) -> None:
-        """Put it in the queue of its rank, if it has one."""
-        first = order.jobs[0]
-        heappush(self._queues[self._home(first)], (due, *first.key, order))
 
     def _home(self, job: Job) -> int:
         """The rank in whose queue the job goes: a client with private state stays where that is."""
@@ -261,14 +216,14 @@ class Farm:
         order = heappop(self._queues[0])[-1]
         row, uploads, reason = self._train(order)
         uploads = {name: value.clone() for name, value in uploads.items()}
-        self._arrive(order.jobs[0], Answer(row, uploads, reason, 0, row[2], _bytes(order)))
+        self._arrive(order.jobs[0], Answer(row, uploads, reason, 0, row[2], order.bytes))
 
     def _combined(
         self, step: Step, arrived: list[tuple[Update, dict[str, Tensor]]]
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    ) -> tuple[dict[str, Tensor], dict[str, list[Tensor]]]:
         """Means and gathered uploads, with the bits that the Collective gives them."""
         means: dict[str, Tensor] = {}
-        each: dict[str, Tensor] = {}
+        each: dict[str, list[Tensor]] = {}
         device = self._trainer.device
         for name, how in self._trainer.strategy.uploads.items():
             values = [uploads[name].to(device) for _, uploads in arrived]
@@ -280,7 +235,7 @@ class Farm:
                         f"strategy: upload {name!r} has different shapes in step {step.index}, from jobs of different "
                         "versions: this algorithm needs a synchronous schedule"
                     )
-                each[name] = values[0].unsqueeze(0) if len(values) == 1 else torch.stack(values)
+                each[name] = values
                 continue
             counts = [update.job.counts(how) for update, _ in arrived]
             planned = sum(job.counts(how) for job in step.done)
@@ -302,10 +257,10 @@ class Farm:
         up = [value for answer in answers for value in answer.uploads.values()]
         self.bytes_up = several * sum(value.numel() * value.element_size() for value in up)
 
+    @property
+    def _failure(self) -> Exception | None:
+        return self._tenders.failure
+
     def _raise_failure(self) -> None:
         if self._failure:
             raise self._failure
-
-
-def _bytes(order: Order) -> int:
-    return sum(tensor.numel() * tensor.element_size() for tensor in order.tensors())

@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from hpcfl.components import construct, locate, make
+from hpcfl.compression import COMPRESSIONS, Compression
 from hpcfl.core import World, first_line, whole_model
 from hpcfl.data import Labels, class_counts, deal, find_root, held_out, load_labels
 from hpcfl.devices import SPEEDS, STALE, Devices, stale_delays
@@ -20,7 +21,16 @@ from hpcfl.rng import stream
 from hpcfl.schedule import SCHEDULES
 from hpcfl.schema import ClientDevice, Component, JobSpec
 
-__all__ = ["build_devices", "build_schedule", "build_world", "deal_samples", "foresee", "hold_out", "reach_modules"]
+__all__ = [
+    "build_compression",
+    "build_devices",
+    "build_schedule",
+    "build_world",
+    "deal_samples",
+    "foresee",
+    "hold_out",
+    "reach_modules",
+]
 
 POOLED = ("centralized",)
 """Strategies that train one client on everybody's data: told here by name, as their modules import PyTorch."""
@@ -134,6 +144,11 @@ def build_world(
     return world
 
 
+def build_compression(spec: JobSpec) -> Compression:
+    """What makes the clients' uploads smaller."""
+    return make("communication.compression", spec.communication.compression, COMPRESSIONS)
+
+
 def build_devices(spec: JobSpec, clients: int, model_bytes: float, pooled: bool = False) -> Devices:
     """The devices of [client.device]. One client instead of all (`centralized`) has none of their particulars."""
     given = spec.client.device
@@ -154,7 +169,7 @@ def build_devices(spec: JobSpec, clients: int, model_bytes: float, pooled: bool 
         step_s,
         stale_delays(stale, clients, spec.seed),
         transfer_s(model_bytes, given.download_bandwidth, clients),
-        transfer_s(model_bytes, given.upload_bandwidth, clients),
+        transfer_s(build_compression(spec).bytes(round(model_bytes / 4)), given.upload_bandwidth, clients),
         given.dropout,
         *windows,
     )

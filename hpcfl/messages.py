@@ -5,7 +5,7 @@ A header is a table of numbers of fixed width, so nothing is pickled and a wrong
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,19 @@ from torch import Tensor
 
 from hpcfl.core import Job, Send, World
 
-__all__ = ["Order", "decode", "decode_reason", "encode", "encode_reason"]
+__all__ = [
+    "IDLE",
+    "STOP",
+    "Order",
+    "decode",
+    "decode_reason",
+    "encode",
+    "encode_reason",
+    "hear",
+    "hear_order",
+    "say",
+    "say_order",
+]
 
 DTYPES = (torch.float32, torch.float64, torch.int64, torch.uint8)
 NAME = 32
@@ -25,6 +37,10 @@ TRAIN = -1
 """In place of the number of jobs after which a client is examined: it is to train."""
 TENSOR_WORDS = 2 + DIMENSIONS
 CONTENT_WORDS = 2 + NAME // 8
+HEAD = 1 << 13
+"""Words of the message that begins everything: it holds all of an order or answer for a small model."""
+IDLE, STOP = 0, -1
+"""In place of an order's number of jobs: nothing to do for now, or any more."""
 REASON = 512
 """Bytes of a failure's reason, padded."""
 
@@ -62,6 +78,11 @@ class Order:
     def tensors(self) -> list[Tensor]:
         """The distinct tensors: what really travels."""
         return list({id(tensor): tensor for parcel in self.parcels for tensor in parcel.values()}.values())
+
+    @property
+    def bytes(self) -> int:
+        """Of these tensors."""
+        return sum(tensor.numel() * tensor.element_size() for tensor in self.tensors())
 
 
 def encode(order: Order) -> tuple[Tensor, Tensor]:
@@ -118,6 +139,78 @@ def decode(counts: Tensor, body: Tensor, world: World, device: torch.device) -> 
         number, tensor_number, *name = (next(take) for _ in range(CONTENT_WORDS))
         parcels[number][_name(name)] = tensors[tensor_number]
     return Order(tuple(jobs), tuple(parcels), parcel_of, after or None)
+
+
+def say(words: Tensor, tensors: Sequence[Tensor], send: Callable[[Tensor], None]) -> None:
+    """Give int64 words and tensors to `hear`: in one message of HEAD words what fits in it, then the rest.
+
+    A message costs both ends more than the 64 KB in it.
+    """
+    head = torch.zeros(HEAD, dtype=torch.int64)
+    head[0] = len(words)
+    used = min(HEAD, 1 + len(words))
+    head[1:used] = words[: used - 1]
+    places, outside = _dealt(head[used:], tensors)
+    for place, tensor in places:
+        place.copy_(tensor)
+    send(head)
+    if used <= len(words):
+        send(words[used - 1 :])
+    for tensor in outside:
+        send(tensor)
+
+
+def hear(recv: Callable[[Tensor], None], tensors: Callable[[Tensor], Sequence[Tensor]]) -> Tensor:
+    """The words of `say`; its tensors go into `tensors(words)`, and `recv(tensor)` fills one with the next message."""
+    head = torch.zeros(HEAD, dtype=torch.int64)
+    recv(head)
+    length = int(head[0])
+    words, room = head[1 : 1 + length], head[1 + length :]
+    if length >= HEAD:
+        rest = torch.zeros(length - len(words), dtype=torch.int64)
+        recv(rest)
+        words = torch.cat([words, rest])
+    places, outside = _dealt(room, tensors(words))
+    for place, tensor in places:
+        tensor.copy_(place)
+    for tensor in outside:
+        recv(tensor)
+    return words
+
+
+def say_order(order: Order | int, send: Callable[[Tensor], None]) -> None:
+    """Give an order, or IDLE or STOP, to `hear_order`."""
+    if isinstance(order, int):
+        say(torch.tensor([order, 0, 0, 0]), (), send)
+    else:
+        say(torch.cat(encode(order)), order.tensors(), send)
+
+
+def hear_order(recv: Callable[[Tensor], None], world: World, device: torch.device) -> Order | int:
+    """What `say_order` gave."""
+    heard: list[Order] = []
+
+    def tensors(words: Tensor) -> list[Tensor]:
+        if words[0] in (IDLE, STOP):
+            return []
+        heard.append(decode(words[:4], words[4:], world, device))
+        return heard[0].tensors()
+
+    words = hear(recv, tensors)
+    return heard[0] if heard else int(words[0])
+
+
+def _dealt(room: Tensor, tensors: Sequence[Tensor]) -> tuple[list[tuple[Tensor, Tensor]], list[Tensor]]:
+    """(place in the room, tensor) of those that fit in, one after the other, and the others."""
+    places, outside = [], []
+    for tensor in tensors:
+        size = tensor.numel() * tensor.element_size()
+        if size <= 8 * len(room):
+            places.append((room.view(torch.uint8)[:size].view(tensor.dtype).view(tensor.shape), tensor))
+            room = room[-(-size // 8) :]
+        else:
+            outside.append(tensor)
+    return places, outside
 
 
 def encode_reason(reason: str) -> Tensor:

@@ -17,6 +17,7 @@ from hpcfl.data import fetch, find_root
 from hpcfl.environment import describe
 from hpcfl.errors import HpcflError, RankError
 from hpcfl.farm import Farm
+from hpcfl.federation import build_compression
 from hpcfl.jobfile import JobFile
 from hpcfl.launch import Placement
 from hpcfl.plan import foretell, overlaps
@@ -85,7 +86,7 @@ def serve(
         record = Recorder(
             world, pool, writer, progress, parts.evaluate(spec.server.test_batch_size), parts.trainer.constants(),
             trackers=trackers, send=parts.strategy.send, evaluate_every=spec.server.evaluate_every,
-            keep_every=spec.checkpoint.every,
+            keep_every=spec.checkpoint.every, upload_bytes=build_compression(spec).bytes,
             outlook=outlook, wall_clock=spec.clock == "wall",
         )  # fmt: skip
         steps = (

@@ -35,6 +35,7 @@ class Recorder:
         trackers: Any,
         evaluate_every: int,
         keep_every: int,
+        upload_bytes: Callable[[int], float],
         outlook: Any,
         wall_clock: bool = False,
     ):
@@ -45,7 +46,7 @@ class Recorder:
             (entry.name, entry.shape, entry.kind, constants[entry.name] if entry.kind == "constant" else entry.offset)
             for entry in world.layout.entries
         ]
-        self._send, self._wall_clock = send, wall_clock
+        self._send, self._wall_clock, self._upload_bytes = send, wall_clock, upload_bytes
         self._jobs = [0] * world.clients
         self._own = np.full((2, world.clients), math.nan)
         self._examining = 0.0
@@ -97,8 +98,8 @@ class Recorder:
             "staleness": float(np.mean([update.staleness for update in updates])) if len(updates) else math.nan,
             "bytes_up": self._pool.bytes_up,
             "bytes_down": self._pool.bytes_down,
-            "client_bytes_up": sum(self._travelled(update.job) for update in updates),
-            "client_bytes_down": sum(self._travelled(job) for job in (*step.done, *(job for job, _ in step.lost))),
+            "client_bytes_up": sum(round(self._upload_bytes(self._travelled(update.job))) for update in updates),
+            "client_bytes_down": sum(4 * self._travelled(job) for job in (*step.done, *(job for job, _ in step.lost))),
             "training": seconds["training"],
             "communicating": seconds["communicating"],
             "aggregating": aggregating,
@@ -126,8 +127,8 @@ class Recorder:
         }
 
     def _travelled(self, job: Job) -> int:
-        """Bytes of the model that the simulated client receives, and sends back."""
-        return round(4 * self._world.layout.size * self._world.travels(job.version))
+        """Elements of the model that the simulated client receives, and sends back."""
+        return round(self._world.layout.size * self._world.travels(job.version))
 
 
 def event(job: Job, update: Update) -> dict[str, Any]:

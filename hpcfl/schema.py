@@ -252,6 +252,14 @@ class Tracking(Section):
         return given
 
 
+class Communication(Section):
+    """What clients upload."""
+
+    compression: Component = Component(name="none")
+    """none, fp16, bf16, qsgd (bits), topk (share), or the dotted path of a class like them. What it leaves out, a
+    client adds to its next upload; so it always trains on the same rank."""
+
+
 class JobSpec(Section):
     """A job: everything that decides the numbers of a run."""
 
@@ -282,6 +290,8 @@ class JobSpec(Section):
     """The algorithm."""
     schedule: Schedule = Schedule()
     """When the server steps."""
+    communication: Communication = Communication()
+    """What clients upload."""
     server: Server = Server()
     """Evaluation and patience."""
     results: Results = Results()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -25,8 +25,9 @@ __all__ = ["Share", "Sums", "examine"]
 class Sums:
     """The memory that a rank sums up in, kept from step to step: getting it anew costs more than using it."""
 
-    def __init__(self, reproducible: bool, device: torch.device):
+    def __init__(self, reproducible: bool, device: torch.device, zeros: Callable[..., Tensor] = torch.zeros):
         self.exact = reproducible
+        self._zeros = zeros
         self._kind = ExactSum if reproducible else FloatSum
         self._device = device
         self._known: dict[tuple[str, tuple[int, ...]], Any] = {}
@@ -34,7 +35,7 @@ class Sums:
     def fresh(self, name: str, shape: tuple[int, ...]) -> Any:
         """An empty sum for the upload `name`."""
         if (name, shape) not in self._known:
-            self._known[name, shape] = self._kind(shape, self._device)
+            self._known[name, shape] = self._kind(shape, self._device, self._zeros)
         total = self._known[name, shape]
         total.clear()
         return total

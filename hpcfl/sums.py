@@ -7,6 +7,8 @@ What it costs against a float32 sum, and against the training it follows, `hpcfl
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -25,8 +27,8 @@ CHUNK = 1 << 17
 class ExactSum:
     """sum weight * value in fixed point. Weights are shares of a whole: at most 1 each, about 1 together."""
 
-    def __init__(self, shape: tuple[int, ...], device: torch.device):
-        self.total = torch.zeros(shape, dtype=torch.int64, device=device)
+    def __init__(self, shape: tuple[int, ...], device: torch.device, zeros: Callable[..., Tensor] = torch.zeros):
+        self.total = zeros(shape, dtype=torch.int64, device=device)
         """The sum in quanta, once it is settled; ranks add theirs up."""
         self._terms = 0
         flat = self.total.view(-1)
@@ -63,8 +65,8 @@ class ExactSum:
 class FloatSum:
     """The same in float32: half the traffic, bits that depend on the number of ranks (`reproducible = false`)."""
 
-    def __init__(self, shape: tuple[int, ...], device: torch.device):
-        self.total = torch.zeros(shape, device=device)
+    def __init__(self, shape: tuple[int, ...], device: torch.device, zeros: Callable[..., Tensor] = torch.zeros):
+        self.total = zeros(shape, dtype=torch.float32, device=device)
 
     def clear(self) -> None:
         """Begin a new sum in the same memory."""

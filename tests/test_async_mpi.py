@@ -1,5 +1,6 @@
 """Asynchronous and semi-asynchronous runs over real ranks: the same bits, virtual time, real time, trouble."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,22 @@ def test_the_same_bits_on_any_number_of_ranks(launch: Launcher, job: Path, tmp_p
     assert (staleness.max() > 0) == (mode != "twafl")
     assert len(set(results.events["rank"]) - {-1}) >= 2
     assert set(results.rounds["step"]) == set(range(1, 16))
+
+
+@pytest.mark.parametrize(
+    ("mode", "compression"), [("sync", "{name='qsgd',bits=6}"), ("fedbuff", "{name='topk',share=0.1}")]
+)
+def test_compressed_uploads_give_the_same_bits_on_any_number_of_ranks(launch, job, tmp_path, mode, compression):
+    pairs = [*MODES.get(mode, ["schedule.c_ratio=0.5"]), f"communication.compression={compression}"]
+    for ranks in (1, 3):
+        run_ok(launch, ranks, "run", job, *given(pairs), "--out", f"{ranks}.h5")
+    assert_same(tmp_path / "1.h5", tmp_path / "3.h5")
+    results = open_results(tmp_path / "3.h5")
+    size = sum(tensor.size for tensor in results.model().values())
+    upload = {"sync": size * 6 / 8 + 4 * math.ceil(size / 128), "fedbuff": 8 * round(0.1 * size)}[mode]
+    np.testing.assert_array_equal(results.rounds["client_bytes_up"], results.rounds["clients"] * round(upload))
+    assert np.all(results.rounds["client_bytes_down"] >= results.rounds["clients"] * 4 * size)
+    assert results.rounds["accuracy"][-1] > results.rounds["accuracy"][0]
 
 
 @pytest.mark.slow

@@ -82,6 +82,7 @@ def test_failures_stay_with_their_client():
     assert "diverged" in updates.failures[1].failure
     assert torch.equal(updates.mean("w"), expected.mean("w"))
     assert torch.equal(updates.gather("head"), expected.gather("head"))
+    assert all(map(torch.equal, updates.every("head"), expected.every("head")))
 
 
 def test_answers_of_jobs_given_up_are_not_kept():

@@ -19,6 +19,7 @@ LEVELS = {
     "": 0,
     "asyncfl": 0,
     "clock": 0,
+    "compression": 0,
     "core": 0,
     "devices": 0,
     "errors": 0,
@@ -49,6 +50,7 @@ LEVELS = {
     "home": 2,
     "share": 2,
     "sgd": 2,
+    "tenders": 2,
     "training": 2,
     "wallclock": 2,
     # 3: the round loop
@@ -89,6 +91,7 @@ WITHOUT_TORCH = (
     "rng",
     "core",
     "clock",
+    "compression",
     "devices",
     "federation",
     "plan",

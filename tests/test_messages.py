@@ -6,7 +6,21 @@ import torch
 
 from hpcfl.core import World
 from hpcfl.devices import Devices
-from hpcfl.messages import REASON, Order, decode, decode_reason, encode, encode_reason
+from hpcfl.messages import (
+    HEAD,
+    IDLE,
+    REASON,
+    STOP,
+    Order,
+    decode,
+    decode_reason,
+    encode,
+    encode_reason,
+    hear,
+    hear_order,
+    say,
+    say_order,
+)
 
 CPU = torch.device("cpu")
 W, C, BIG = torch.arange(5.0), torch.tensor([[1.5, 2.5]]), torch.zeros(2, 1, 3, 2)
@@ -99,3 +113,32 @@ def test_reasons_of_any_kind_arrive():
     assert decode_reason(encode_reason("é" * REASON)) == "é" * (REASON // 2)
     assert decode_reason(encode_reason("ab" + "é" * REASON))[:20] == "ab" + "é" * 18
     assert decode_reason(encode_reason("file \udce9 is missing")) == "file ? is missing"
+
+
+@pytest.mark.parametrize("length", [0, 3, HEAD - 2, HEAD - 1, HEAD, 3 * HEAD])
+@pytest.mark.parametrize("sizes", [(), (5,), (0, 8 * HEAD + 1, 7, 1)])
+def test_what_is_said_is_heard_in_one_message_where_it_fits(length, sizes):
+    words = torch.arange(length)
+    tensors = [torch.arange(size).remainder(251).to(torch.uint8) for size in sizes]
+    messages = []
+    say(words, tensors, lambda message: messages.append(message.clone()))
+    count = len(messages)
+    came = [torch.zeros_like(tensor) for tensor in tensors]
+    heard = hear(lambda tensor: tensor.copy_(messages.pop(0)), lambda words: came)
+    assert torch.equal(heard, words)
+    assert all(map(torch.equal, came, tensors))
+    assert not messages
+    assert count == 1 or length > HEAD - 6 or sizes[1:]
+
+
+@pytest.mark.parametrize("given", [IDLE, STOP])
+def test_an_order_is_heard_or_that_there_is_none(order, world, given):
+    messages = []
+    for said in (given, order):
+        say_order(said, messages.append)
+        heard = hear_order(lambda tensor: tensor.copy_(messages.pop(0)), world, CPU)
+        if said is order:
+            assert heard.jobs == order.jobs
+            assert all(map(torch.equal, heard.tensors(), order.tensors()))
+        else:
+            assert heard == given

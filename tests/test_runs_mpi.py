@@ -138,6 +138,16 @@ def test_no_client_left(launch: Launcher, job: Path, tmp_path: Path):
 
 
 @pytest.mark.slow
+def test_a_rank_that_hangs_is_named_where_models_go_through_memory(launch: Launcher, job: Path, tmp_path: Path):
+    job.write_text(TROUBLE)
+    wide = ["--set", "model={name='mlp',hidden=[1200]}", "--set", "schedule.c_ratio=1"]
+    done = launch(3, "run", job, "--set", "strategy.how='stop'", *wide, "--out", "x.h5")
+    assert done.returncode != 0
+    assert "hpcfl: error: rank 1 died or hangs" in done.stderr
+    np.testing.assert_array_equal(open_results(tmp_path / "x.h5").rounds["step"], [1, 2])
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["stop", "kill", "raise outside"])
 def test_a_rank_that_hangs_or_dies_ends_the_job(launch: Launcher, job: Path, tmp_path: Path, how: str):
     job.write_text(TROUBLE)

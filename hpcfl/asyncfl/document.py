@@ -9,7 +9,7 @@ from typing import Any
 import tomli_w
 
 SECTIONS = ("data", "partition", "model", "client", "client.device", "strategy", "schedule", "server", "results",
-            "checkpoint", "device", "tracking", "tracking.wandb")  # fmt: skip
+            "checkpoint", "communication", "device", "tracking", "tracking.wandb")  # fmt: skip
 """Tables with a header of their own, in their order; all others are written in braces."""
 COMMENTS = {"client.device.seconds_per_step": "Async-FL's delays are real seconds, its steps take milliseconds"}
 WIDTH = 116

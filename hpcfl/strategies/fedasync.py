@@ -42,7 +42,7 @@ class FedAsync(FedAvg):
 
     def combine(self, state: State, updates: Cohort) -> State:
         w = state["w"]
-        for update, theirs in zip(updates, updates.gather("w")):
+        for update, theirs in zip(updates, updates.every("w")):
             w = torch.lerp(w, theirs, self.share(update.staleness))
         return {"w": w}
 

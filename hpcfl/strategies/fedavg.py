@@ -82,8 +82,8 @@ class FedAvg:
         return forward(w)
 
 
-def mixture(weights: Sequence[float], vectors: Tensor) -> Tensor:
-    """(P,) sum of weight * vector over the rows of `vectors` (n, P), one after the other: always the same bits."""
+def mixture(weights: Sequence[float], vectors: Sequence[Tensor]) -> Tensor:
+    """(P,) sum of weight * vector, one after the other: always the same bits."""
     total = torch.zeros_like(vectors[0])
     for weight, vector in zip(weights, vectors):
         total.add_(vector, alpha=weight)

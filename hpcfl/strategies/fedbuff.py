@@ -32,7 +32,7 @@ class FedBuff(FedAvg):
 
     def combine(self, state: State, updates: Cohort) -> State:
         discounts = [1 / math.sqrt(1 + update.staleness) for update in updates]
-        change = mixture(discounts, updates.gather("change"))
+        change = mixture(discounts, updates.every("change"))
         return {"w": torch.add(state["w"], change, alpha=self.eta_g / len(updates))}
 
     def local(self, fit: Fit, sent: State, client: Client) -> State:

@@ -7,6 +7,7 @@
 M, the size of the buffer, is the schedule's `num_generator`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -36,14 +37,14 @@ class StepAsync(FedAvg):
     def combine(self, state: State, updates: Cohort) -> State:
         clients = torch.tensor([update.job.client for update in updates])
         uploads = state["uploads"] + torch.bincount(clients, minlength=len(state["uploads"]))
-        models = updates.gather("w")
+        models = updates.every("w")
         frequency = uploads[clients].double() / uploads.sum()
         examples = torch.tensor([update.job.examples for update in updates], dtype=torch.float64)
         exponents = -self.rho * (self.deviation(state["w"], models) / frequency).abs()
         weights = torch.softmax(examples.log() + exponents, 0)  # normalised in the exponent: none underflows alone
         return {"w": torch.lerp(state["w"], mixture(weights.tolist(), models), self.alpha), "uploads": uploads}
 
-    def deviation(self, w: Tensor, models: Tensor) -> Tensor:
+    def deviation(self, w: Tensor, models: Sequence[Tensor]) -> Tensor:
         """(updates,) lam_k, 0 where the server's model is the zero vector. Summed in float64, by no BLAS."""
         wide = w.double()
         own = (wide * wide).sum().item()

@@ -22,6 +22,7 @@ from torch import Tensor
 from hpcfl.core import first_line
 from hpcfl.errors import RankError
 from hpcfl.launch import Placement
+from hpcfl.transport.node import Levels, arrange, locality
 
 __all__ = ["Group", "Solo", "Transport"]
 
@@ -53,6 +54,9 @@ class Transport(Protocol):
 
     def barrier(self) -> None:
         """Wait for all ranks."""
+
+    def zeros(self, shape: tuple[int, ...], *, dtype: torch.dtype, device: torch.device) -> Tensor:
+        """Memory that `reduce` takes as it is: other tensors may be copied first."""
 
     def channels(self, timeout_s: float) -> dict[int, Channel]:
         """On rank 0 a channel to every other rank, elsewhere one to rank 0; every rank calls it once."""
@@ -115,6 +119,9 @@ class Solo:
     def barrier(self) -> None:
         """Everybody is here."""
 
+    def zeros(self, shape: tuple[int, ...], *, dtype: torch.dtype, device: torch.device) -> Tensor:
+        return torch.zeros(shape, dtype=dtype, device=device)
+
     def channels(self, timeout_s: float) -> dict[int, Channel]:
         return {}
 
@@ -122,7 +129,15 @@ class Solo:
 class Group:
     """Several ranks. Leaving the `with` block ends the process group; without that a job aborts at its exit."""
 
-    def __init__(self, placement: Placement, address: tuple[str, int, Any], device: torch.device, timeout_s: float):
+    def __init__(
+        self,
+        placement: Placement,
+        address: tuple[str, int, Any],
+        device: torch.device,
+        timeout_s: float,
+        place: str | None = None,
+    ):
+        """`place`: equal on ranks of one node, where it is not as `locality` finds it."""
         host, port, self._store = address
         self.rank, self.size = placement.rank, placement.size
         if placement.size == placement.local_size:
@@ -141,6 +156,8 @@ class Group:
             self.backend, store=dist.PrefixStore("group", self._store), rank=self.rank, world_size=self.size,
             timeout=limit, device_id=device if own_gpu else None,
         )  # fmt: skip
+        nodes = [] if own_gpu else arrange(self._store, self.rank, self.size, locality() if place is None else place)
+        self._levels = Levels(nodes, self.rank, limit) if Levels.help(nodes) else None
         self._left = Event()
         pulse_store = dist.TCPStore(host, port, self.size, is_master=False, wait_for_workers=False)
         Thread(target=self._pulse, args=(pulse_store,), daemon=True, name="pulse").start()
@@ -155,12 +172,20 @@ class Group:
 
     # the six verbs
     def broadcast(self, tensor: Tensor) -> None:
-        with self._call("a broadcast"), self._wired(tensor) as wire:
-            dist.broadcast(wire, 0)
+        with self._call("a broadcast"):
+            if self._levels and self._levels.carry(tensor):
+                self._levels.broadcast(tensor)
+            else:
+                with self._wired(tensor) as wire:
+                    dist.broadcast(wire, 0)
 
     def reduce(self, tensor: Tensor) -> None:
-        with self._call("a reduction"), self._wired(tensor) as wire:
-            dist.reduce(wire, 0)
+        with self._call("a reduction"):
+            if self._levels and self._levels.carry(tensor):
+                self._levels.reduce(tensor)
+            else:
+                with self._wired(tensor) as wire:
+                    dist.reduce(wire, 0)
 
     def gather(self, tensor: Tensor) -> list[Tensor]:
         with self._call("a gathering"), self._wired(tensor) as wire:
@@ -179,6 +204,12 @@ class Group:
     def barrier(self) -> None:
         self.gather(torch.zeros(1))
         self.broadcast(torch.zeros(1))
+
+    def zeros(self, shape: tuple[int, ...], *, dtype: torch.dtype, device: torch.device) -> Tensor:
+        zeros = torch.zeros(shape, dtype=dtype, device="meta")
+        if self._levels and device.type == "cpu" and self._levels.carry(zeros):
+            return self._levels.zeros(shape, dtype)
+        return torch.zeros(shape, dtype=dtype, device=device)
 
     def channels(self, timeout_s: float) -> dict[int, Channel]:
         limit = timedelta(seconds=timeout_s)
@@ -208,6 +239,7 @@ class Group:
         with suppress(RuntimeError):  # rank 0 may be gone: then nobody is left to tell
             if reason is not None:
                 self._store.set(f"failed/{self.rank}", reason[:2000].encode())
+            self._store.set(f"left/{self.rank}", b"")
             self.__exit__()
             self._store.wait(["told"], timedelta(seconds=10))
             _wait_until(float(self._store.get("told")))
@@ -252,7 +284,8 @@ class Group:
         before = self._pulses()
         Event().wait(2.5 * PULSE_S)
         after = self._pulses()
-        silent = [rank for rank in after if after[rank] == before[rank]]
+        # a rank that lost another in its own node has left, and shows no more sign of life either
+        silent = [k for k in after if after[k] == before[k] and not self._store.check([f"left/{k}"])]
         if silent:
             return f"rank {_listed(silent)} died or hangs (no sign of life, in {what})"
         behind = [rank for rank, (_, calls) in after.items() if calls < self._calls]

@@ -1,17 +1,32 @@
-"""Run by test_mpi_verbs.py on every rank: the six verbs of the transport, checked."""
+"""Run by test_mpi_verbs.py on every rank: the six verbs of the transport, checked.
+
+Arguments are the name of each rank's node, where the test pretends that there are several; "" sees no other's memory.
+"""
 
 import os
+import sys
 
 import torch
 
 from hpcfl.launch import detect
 from hpcfl.runner import connect
+from hpcfl.transport.group import Group
+from hpcfl.transport.node import LEAST, PIECE
 from hpcfl.transport.rendezvous import meet
 
 placement = detect(os.environ)
 rendezvous = meet(placement)
 assert rendezvous.exchange(f"I am {placement.rank}") == [f"I am {rank}" for rank in range(placement.size)]
-with connect(placement, rendezvous, torch.device("cpu"), 60.0) as transport:
+CPU, nodes = torch.device("cpu"), sys.argv[1:]
+
+
+def join():
+    if nodes:
+        return Group(placement, rendezvous.store(), CPU, 60.0, place=nodes[placement.rank])
+    return connect(placement, rendezvous, CPU, 60.0)
+
+
+with join() as transport:
     rank, size = transport.rank, transport.size
     assert (rank, size) == (placement.rank, placement.size)
     for dtype in (torch.float32, torch.float64, torch.int64, torch.uint8):
@@ -33,5 +48,15 @@ with connect(placement, rendezvous, torch.device("cpu"), 60.0) as transport:
         else:
             transport.recv(given, 0)
             transport.send(given + 10, 0)
+    for dtype, length in ((torch.int64, PIECE + 5), (torch.float32, LEAST // 4), (torch.uint8, LEAST + 1)):
+        first = torch.arange(length).remainder(7).to(dtype)
+        told = first if rank == 0 else torch.zeros_like(first)
+        transport.broadcast(told)
+        assert torch.equal(told, first)
+        for total in (transport.zeros((length,), dtype=dtype, device=CPU), torch.zeros(length, dtype=dtype)):
+            for turn in range(2):  # in the same memory
+                total.copy_(first + rank + turn)
+                transport.reduce(total)
+                assert rank or torch.equal(total, first * size + size * (size - 1) // 2 + size * turn)
     transport.barrier()
 os.write(1, f"rank {rank} of {size} done\n".encode())  # at once: ranks share the stream
