@@ -29,6 +29,7 @@ def find_strategy(root: Section) -> tuple[dict[str, Any], Any]:
         parts["fedbn"] = {}
     if client.known(names.CLIENTS) is None:  # a strategy of the user's
         parts[owner] = client.params()
+        client.file.keys["strategy"] = client.name("path")
     if owner in BOTH_SIDES and update not in ("fedavg", owner):
         raise JobError(f"{client.told('path')} and {section.told('path')}: the client belongs to another algorithm")
     if owner in BOTH_SIDES:
