@@ -1,11 +1,12 @@
 """Async-FL's files run: as they are and converted they give the same bits, and the note is told once."""
 
+import json
 import os
 import shutil
 
 import numpy as np
 import pytest
-from asyncfl.samples import FOLDER, SAMPLES
+from asyncfl.samples import FOLDER, SAMPLES, sample
 from launcher import Launcher
 
 from hpcfl.results import open_results
@@ -33,6 +34,33 @@ def test_a_file_and_what_it_is_converted_to_give_the_same_bits(launch: Launcher,
     assert "note:" not in silent.stderr
     assert ours.model().keys() == theirs.model().keys()
     assert all(np.array_equal(ours.model()[name], theirs.model()[name]) for name in ours.model())
+
+
+SLOW = """
+from dataclasses import dataclass
+
+from hpcfl.strategies import FedAvg
+
+
+@dataclass(frozen=True)
+class Slow(FedAvg):
+    pace: float = 1.0
+
+    def correct(self, grad, w, sent, client):
+        grad.mul_(self.pace)
+"""
+
+
+def test_a_client_of_ones_own_beside_the_file(launch: Launcher, tmp_path):
+    (tmp_path / "mine.py").write_text(SLOW, "utf-8")
+    own = {"client.path": "mine.Slow", "client.params": {"pace": 0.0}}
+    (tmp_path / "job.json").write_text(json.dumps(sample("FedAsync", **own)), "utf-8")
+    moves = []
+    for more in ([], ["strategy.pace=0.5"]):
+        done = launch(1, "run", "job.json", *changes(*SMALL, "model=cnn", *more), "--out", f"{len(more)}.h5")
+        assert done.returncode == 0, done.stderr
+        moves.append(np.ptp(open_results(tmp_path / f"{len(more)}.h5").rounds["loss"]) > 1e-6)
+    assert moves == [False, True]
 
 
 def test_two_ranks_tell_the_note_once(launch: Launcher, tmp_path):
