@@ -46,7 +46,7 @@ from hpcfl.strategies import FedAvg
 class Slow(FedAvg):
     pace: float = 1.0
 
-    def correct(self, grad, w, sent, client):
+    def correct(self, grad, w, start, sent, client):
         grad.mul_(self.pace)
 """
 
@@ -61,6 +61,30 @@ def test_a_client_of_ones_own_beside_the_file(launch: Launcher, tmp_path):
         assert done.returncode == 0, done.stderr
         moves.append(np.ptp(open_results(tmp_path / f"{len(more)}.h5").rounds["loss"]) > 1e-6)
     assert moves == [False, True]
+
+
+LOSSES = """
+from torch.nn.functional import cross_entropy
+
+
+def smooth(eps):
+    return lambda logits, labels: cross_entropy(logits, labels, label_smoothing=eps)
+"""
+
+
+def test_a_function_that_makes_the_loss_and_one_that_is_it(launch: Launcher, tmp_path):
+    (tmp_path / "losses.py").write_text(LOSSES, "utf-8")
+    forms = [
+        {"type": "func", "path": "losses.smooth", "params": {"eps": 0.1}},
+        {"type": "func", "path": "torch.nn.functional.cross_entropy", "params": {"label_smoothing": 0.1}},
+    ]
+    models = []
+    for number, form in enumerate(forms):
+        (tmp_path / "job.json").write_text(json.dumps(sample("FedAvg", **{"client.loss": form})), "utf-8")
+        done = launch(1, "run", "job.json", *changes(*SMALL, "model=cnn"), "--out", f"{number}.h5")
+        assert done.returncode == 0, done.stderr
+        models.append(open_results(tmp_path / f"{number}.h5").model())
+    assert all(np.array_equal(models[0][name], models[1][name]) for name in models[0])
 
 
 def test_two_ranks_tell_the_note_once(launch: Launcher, tmp_path):
