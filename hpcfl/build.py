@@ -165,18 +165,23 @@ def combined(name: str) -> Any:
     for target in classes:
         if not (isinstance(target, type) and issubclass(target, FedAvg)):
             raise JobError(f"strategy = {name!r}: only algorithms derived from hpcfl's FedAvg can be combined")
-        fields = [field.name for field in dataclasses.fields(target)]
-        own = (*HOOKS, "__post_init__")
-        hooks = [hook for hook in own if getattr(target, hook, None) != getattr(FedAvg, hook, None)]
-        for change in (*hooks, *fields):
+        for change in its_own(target):
             if change in changed:
-                what = "have a key" if change in fields else "change"
+                what = "change" if change in HOOKS else "have"
                 raise JobError(
                     f"strategy = {name!r}: {changed[change]} and {target.__name__} both {what} {change!r}; only "
                     "algorithms that change different things can be combined"
                 )
             changed[change] = target.__name__
     return dataclasses.dataclass(frozen=True)(type("+".join(target.__name__ for target in classes), tuple(classes), {}))
+
+
+def its_own(target: type) -> list[str]:
+    """The names of an algorithm's fields and of what it has beside or instead of FedAvg's, the hooks first."""
+    names = {field.name for field in dataclasses.fields(target)}
+    for base in set(target.__mro__) - set(FedAvg.__mro__):
+        names |= {name for name in vars(base) if not name.startswith("_") or name == "__post_init__"}
+    return sorted(names, key=lambda name: (name not in HOOKS, name))
 
 
 def build_model(spec: JobSpec, dataset: Dataset) -> nn.Module:

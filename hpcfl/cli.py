@@ -88,7 +88,7 @@ def plan(job: str, overrides: tuple[str, ...], model_bytes: float) -> None:
     from hpcfl.report import show_plan
 
     file = read(job, overrides)
-    schedule, world = foresee(file, model_bytes)
+    schedule, world = file.explain(foresee, file, model_bytes)
     device = file.spec.client.device
     free = (device.download_bandwidth or device.upload_bandwidth) and not model_bytes
     note = "transfers take no time here: give --model-bytes for the bandwidths" if free else ""

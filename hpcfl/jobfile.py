@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import reprlib
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from hpcfl.asyncfl.convert import convert
+from hpcfl.asyncfl.convert import Conversion, convert
 from hpcfl.errors import JobError
 from hpcfl.schema import JobSpec, plain_name
 
@@ -23,6 +24,7 @@ else:
 __all__ = ["JobFile", "draft", "packaged", "read", "tell"]
 
 QUICKSTART = "quickstart"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -36,11 +38,27 @@ class JobFile:
     """Where the file lies: modules beside it can be named by dotted paths."""
     notes: tuple[str, ...] = ()
     """What the user should know of a file that was written for Async-FL."""
+    keys: Mapping[str, str] = field(default_factory=dict)
+    """Keys of the job -> where that file says it, "KEY in FILE"; empty for what an override says."""
 
     @property
     def digest(self) -> str:
         """sha256 of the resolved job: equal for jobs that mean the same."""
         return hashlib.sha256(json.dumps(self.spec.resolved(), sort_keys=True).encode()).hexdigest()
+
+    def explain(self, action: Callable[..., T], *given: Any, **settings: Any) -> T:
+        """What the action gives; a JobError of it that begins with a key says too where Async-FL's file has it."""
+        try:
+            return action(*given, **settings)
+        except JobError as failure:
+            place = self._place(str(failure).partition(" ")[0].partition("[")[0].rstrip(":"))
+            raise JobError(f"{failure} ({place})" if place else str(failure)) from None
+
+    def _place(self, key: str) -> str | None:
+        """Where the file says it, or what it lies in."""
+        while key and key not in self.keys:
+            key = key.rpartition(".")[0]
+        return self.keys.get(key)
 
 
 class Draft(NamedTuple):
@@ -51,27 +69,28 @@ class Draft(NamedTuple):
     folder: Path | None
     table: dict[str, Any]
     notes: tuple[str, ...]
+    keys: dict[str, str]
 
 
 def read(job: str | None, overrides: Sequence[str] = (), out: str | None = None) -> JobFile:
     """The job at the path `job` (None: the quickstart) with each override "a.b=value"; JobError says what is wrong."""
-    name, text, folder, table, notes = draft(job, overrides)
+    name, text, folder, table, notes, keys = draft(job, overrides)
     if out is not None:
         results = table.setdefault("results", {})
         if not isinstance(results, dict):
             raise JobError(f"{name}: results = {results!r}: should be a table [results], say results.path = ...")
         results["path"] = out
-    return JobFile(text, JobSpec.parse(table, name), folder, notes)
+    return JobFile(text, JobSpec.parse(table, name), folder, notes, keys)
 
 
 def draft(job: str | None, overrides: Sequence[str] = ()) -> Draft:
     """The job's table, which of a JSON file is the one it means. JobError for a file that cannot be read."""
     name, text, folder = _text(job)
-    table, notes = (_from_json if Path(name).suffix.lower() == ".json" else _from_toml)(name, text, folder)
+    table, notes, keys = (_from_json if Path(name).suffix.lower() == ".json" else _from_toml)(name, text, folder)
     table = {"name": plain_name(Path(name).stem) or "run", **table}
     for override in overrides:
         _apply(table, override)
-    return Draft(name, text, folder, table, notes)
+    return Draft(name, text, folder, table, notes, _places(keys, name, overrides))
 
 
 def tell(job: str | None, notes: Sequence[str]) -> None:
@@ -89,16 +108,25 @@ def packaged(name: str, overrides: Sequence[str] = ()) -> JobFile:
     return JobFile(text, JobSpec.parse(table, f"{name}.toml"), None)
 
 
-def _from_toml(name: str, text: str, folder: Path | None) -> tuple[dict[str, Any], tuple[str, ...]]:
+def _from_toml(name: str, text: str, folder: Path | None) -> Conversion:
     try:
-        return tomllib.loads(text), ()
+        return Conversion(tomllib.loads(text), (), {})
     except tomllib.TOMLDecodeError as failure:
         raise JobError(f"{name}: not valid TOML: {failure}") from None
 
 
-def _from_json(name: str, text: str, folder: Path | None) -> tuple[dict[str, Any], tuple[str, ...]]:
+def _from_json(name: str, text: str, folder: Path | None) -> Conversion:
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        table: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in table:
+                both = f"{reprlib.repr(table[key])} and {reprlib.repr(value)}"
+                raise JobError(f"{name}: {key}: given twice in one object, {both}; leave one of them out")
+            table[key] = value
+        return table
+
     try:
-        table = json.loads(text.removeprefix("\ufeff"))
+        table = json.loads(text.removeprefix("\ufeff"), object_pairs_hook=once)
     except json.JSONDecodeError as failure:
         place = f"line {failure.lineno}, column {failure.colno}"
         raise JobError(f"{name}: not valid JSON: {failure.msg} ({place})") from None
@@ -124,6 +152,14 @@ def _text(job: str | None) -> tuple[str, str, Path | None]:
         raise JobError(f"job file {job} does not exist") from None
     except (OSError, UnicodeDecodeError) as failure:
         raise JobError(f"job file {job} cannot be read: {failure}") from None
+
+
+def _places(keys: Mapping[str, str], name: str, overrides: Sequence[str]) -> dict[str, str]:
+    """Where the file says each key of the job; nowhere what an override changes."""
+    changed = [override.partition("=")[0].strip() for override in overrides]
+    above = tuple(f"{key}." for key in changed)
+    kept = {key: f"{theirs} in {name}" for key, theirs in keys.items() if not key.startswith(above)}
+    return {**kept, **dict.fromkeys(changed, "")}
 
 
 def _apply(table: dict[str, Any], override: str) -> None:

@@ -42,12 +42,12 @@ def run_rank(placement: Placement, rendezvous: Any, job: JobFile, outlook: Outlo
     trains = placement.size == 1 or not serves
     parts = agree(
         placement, rendezvous,
-        lambda: build.assemble(job, device, trains=trains, serves=serves), lambda parts: parts.fingerprint,
+        lambda: job.explain(build.assemble, job, device, trains=trains, serves=serves), lambda parts: parts.fingerprint,
         limit_s=spec.server.timeout_s,
     )  # fmt: skip
     described = rendezvous.exchange(f"{os.uname().nodename} {device} {torch.__version__}")
     path = build.result_path(spec)
-    writer = agree(placement, rendezvous, lambda: open_results(job, path, parts) if serves else None)
+    writer = agree(placement, rendezvous, lambda: job.explain(open_results, job, path, parts) if serves else None)
     transport = connect(placement, rendezvous, device, spec.server.timeout_s)
     orderly = True
     with transport:

@@ -15,8 +15,8 @@ def validate_job(path: str, overrides: Sequence[str]) -> None:
     """Say that the job is valid and what it amounts to; a JobError or DataError says what is wrong."""
     job = read(path, overrides)
     tell(path, job.notes)
-    require(job.spec.tracking)
-    parts = assemble(job, torch.device("cpu"), trains=False, serves=True)
+    job.explain(require, job.spec.tracking)
+    parts = job.explain(assemble, job, torch.device("cpu"), trains=False, serves=True)
     spec, world = job.spec, parts.world
     examples = world.counts.sum(axis=1)
     print(f"{path} is valid: {spec.strategy.name}, {spec.rounds} rounds, seed {spec.seed}")

@@ -195,6 +195,11 @@ class Tau(FedAvg):
     tau: int = 1
 
 
+@dataclass(frozen=True)
+class Share(FedAvg):
+    share: float = 1.0
+
+
 class Mistaken(FedAvg):
     uploads = {"w": "samples"}
 
@@ -268,8 +273,9 @@ def test_algorithms_that_change_different_hooks_combine():
     "strategy, said",
     [
         ("fedprox+scaffold", "strategy = 'fedprox+scaffold': FedProx and Scaffold both change 'correct'"),
-        ("fedlc+fedadam+fedyogi", "FedAdam and FedYogi both change 'init'"),
-        ("fedlc+test_build.Tau", "FedLC and Tau both have a key 'tau'"),
+        ("fedlc+fedadam+fedyogi", "FedAdam and FedYogi both change 'combine'"),
+        ("fedasync+test_build.Share", "FedAsync and Share both have 'share'"),
+        ("fedlc+test_build.Tau", "FedLC and Tau both have 'tau'"),
         ("fedprox+fedporx", "strategy = 'fedporx': unknown; did you mean fedprox or fedopt?"),
         ("fedprox+torch.nn.Linear", "only algorithms derived from hpcfl's FedAvg can be combined"),
         ({"name": "fedprox+fedlc", "tua": 1.0}, "strategy.tua: unknown key; did you mean tau"),

@@ -18,15 +18,18 @@ def find_strategy(root: Section) -> tuple[dict[str, Any], Any]:
     loss, loss_params = find_loss(client)
     section, update, params = _update(updater)
     parts: dict[str, dict[str, Any]] = {}
-    owner, mu = client.chosen(names.CLIENTS), client.get("mu", kinds.NOT_NEGATIVE, 0)
+    owner, mu = client.own(names.CLIENTS), client.get("mu", kinds.NOT_NEGATIVE, 0)
     if update == "fedat":
         params["mu"] = mu
     elif mu or owner == "fedprox":
         parts["fedprox"] = {"mu": mu}
     if loss == "fedlc":
-        parts["fedlc"] = _arguments(client.section("loss"), "fedlc")
+        parts["fedlc"] = loss_params
     if owner == "fedbn":
         parts["fedbn"] = {}
+    if client.known(names.CLIENTS) is None:  # a strategy of the user's
+        parts[owner] = client.params()
+        client.file.keys["strategy"] = client.name("path")
     if owner in BOTH_SIDES and update not in ("fedavg", owner):
         raise JobError(f"{client.told('path')} and {section.told('path')}: the client belongs to another algorithm")
     if owner in BOTH_SIDES:
@@ -38,18 +41,23 @@ def find_strategy(root: Section) -> tuple[dict[str, Any], Any]:
     if "optimizer" in updater:
         update, params = "fedopt", _optimizer(updater, section, update)
     if update != "fedavg":
-        parts[update] = params
+        parts[update] = {**parts.get(update, {}), **params}
     given = "cross_entropy" if loss == "fedlc" else short(component(loss, loss_params))
     _compare_losses(updater, given)
     return _joined(parts, section), given
 
 
 def find_loss(section: Section) -> tuple[str, dict[str, Any]]:
-    """(name, params) of a loss: a dotted path, a function's name alone, or {path, params} with or without a type."""
+    """(name, params) of a loss: a dotted path, a function's name alone, or {path, params} with or without a type.
+
+    A type says no more than the path: what `path` leads to shows whether it is the loss or, with its params, makes one.
+    """
     given = section.get("loss", kinds.ANY)
     if isinstance(given, dict):
         inner = section.section("loss")
-        return inner.own(names.LOSSES), inner.params()
+        inner.get("type", kinds.LOSS_TYPE, None)
+        name = inner.own(names.LOSSES)
+        return name, _arguments(inner, name) if name == "fedlc" else inner.params()
     name = section.get("loss", kinds.TEXT)
     if "." not in name:  # older files name a function of torch.nn.functional alone
         section = Section(section.file, section.key, {**section.values, "loss": f"torch.nn.functional.{name}"})

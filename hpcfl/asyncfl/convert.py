@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hpcfl.asyncfl import kinds, names
 from hpcfl.asyncfl.algorithm import find_strategy
-from hpcfl.asyncfl.older import lift
+from hpcfl.asyncfl.dealing import find_clients, find_partition
+from hpcfl.asyncfl.older import find, lift
 from hpcfl.asyncfl.section import File, Section, check_keys, component, join, short
 from hpcfl.asyncfl.timing import find_schedule, find_stale
 from hpcfl.errors import JobError
@@ -19,8 +20,18 @@ SECONDS_PER_STEP = 0.01
 """Async-FL waits its `stale` seconds beside training that really takes milliseconds a step."""
 
 
-def convert(table: Any, folder: Path | None = None) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The job that an Async-FL file means, and what its user should be told.
+class Conversion(NamedTuple):
+    """What an Async-FL file means."""
+
+    job: dict[str, Any]
+    notes: tuple[str, ...]
+    """What its user should be told."""
+    keys: dict[str, str]
+    """Keys of the job -> the file's keys that say it."""
+
+
+def convert(table: Any, folder: Path | None = None) -> Conversion:
+    """The job that an Async-FL file means.
 
     `table` is the parsed JSON, `folder` where modules beside it lie. The first mistake is a JobError with its key.
     """
@@ -33,13 +44,24 @@ def convert(table: Any, folder: Path | None = None) -> tuple[dict[str, Any], tup
     check_keys(root)
     job = _job(root)
     idle = [f"Async-FL's {', '.join(sorted(set(file.idle)))} need no setting here"] if file.idle else []
-    return job, (*idle, *dict.fromkeys(file.remarks))
+    return Conversion(job, (*idle, *dict.fromkeys(file.remarks)), _spoken(root))
+
+
+def _spoken(root: Section) -> dict[str, str]:
+    """The keys that the file has, as it spells them."""
+    keys = {}
+    for ours, theirs in {**names.SPOKEN, **root.file.keys}.items():
+        for key in (root.name(f"{theirs}.path"), root.name(theirs)):
+            if find(root.file.written, key) is not None:
+                keys[ours] = key
+    return keys
 
 
 def _job(root: Section) -> dict[str, Any]:
     everything, server, client = root.section("global"), root.section("server"), root.section("client")
     data, model = _data(everything, client), _same_model(server, client, everything)
-    clients, partition = _clients(everything), _partition(everything)
+    clients = find_clients(everything)
+    partition = find_partition(everything, clients)
     strategy, loss = find_strategy(root)
     schedule = find_schedule(root, clients)
     job = {
@@ -47,7 +69,7 @@ def _job(root: Section) -> dict[str, Any]:
         "seed": everything.get("seed", kinds.SEED, 0),
         "rounds": server.get("epochs", kinds.POSITIVE),
         "data": data,
-        "partition": {"name": partition.pop("name"), "clients": clients, **partition},
+        "partition": partition,
         "model": model,
         "client": {**_client(client), **({"loss": loss} if loss != "cross_entropy" else {})},
         "strategy": strategy,
@@ -65,12 +87,6 @@ def _job(root: Section) -> dict[str, Any]:
 def _name(everything: Section) -> dict[str, str]:
     name = plain_name(everything.get("experiment", kinds.TEXT, ""))
     return {"name": name} if name else {}
-
-
-def _clients(everything: Section) -> int:
-    if isinstance(everything.values.get("client_num"), dict):
-        return everything.section("client_num").get("all_clients", kinds.POSITIVE)
-    return everything.get("client_num", kinds.POSITIVE)
 
 
 def _data(everything: Section, client: Section) -> dict[str, Any]:
@@ -117,41 +133,10 @@ def _model(model: Section, everything: Section) -> dict[str, Any]:
     return component(name, params)
 
 
-def _partition(everything: Section) -> dict[str, Any]:
-    """From `iid`: a bool, {beta}, {path, params}, or labels and amounts in one of three spellings."""
-    iid = everything.get("iid", kinds.ANY)
-    if isinstance(iid, bool):
-        if iid:
-            return {"name": "iid"}
-        everything.remark(
-            f"{everything.name('iid')} = false is taken as Dirichlet shares with beta 0.5, which Async-FL's code deals "
-            'evenly, like true; {"beta": b} says how uneven they should be'
-        )
-        return {"name": "dirichlet", "beta": 0.5}
-    if not isinstance(iid, dict):
-        raise everything.refuse("iid", 'should be true, false, {"beta": b}, or {"label": ..., "data": ...}')
-    given = everything.section("iid")
-    if "path" in given:
-        given.only("path", "params")
-        return component(given.own({}), given.params(), ("clients",))
-    if isinstance(given.values.get("customize"), dict):
-        given.only("customize")
-        given = given.section("customize")
-    elif "customize" in given and not given.get("customize", kinds.FLAG):
-        given.only("customize", "label", "data", "beta")
-        given.leave("label", "data")
-        return {"name": "dirichlet", "beta": given.get("beta", kinds.RATE)}
-    if "beta" in given and "label" not in given:
-        given.only("beta")
-        return {"name": "dirichlet", "beta": given.get("beta", kinds.RATE)}
-    given.only("customize", "label", "data")
-    labels, amounts = given.get("label", kinds.LISTED), given.get("data", kinds.LISTED, {})
-    labels = {"list": labels} if isinstance(labels, list) else labels
-    return {"name": "labels", "labels": labels, **({"amounts": amounts} if amounts else {})}
-
-
 def _client(client: Section) -> dict[str, Any]:
     path = client.known(names.CLIENTS)
+    if path:
+        client.section("params").only("straggler", "local_epoch")
     optimizer = client.section("optimizer")
     table: dict[str, Any] = {
         "epochs": _epochs(client, path),
@@ -176,12 +161,19 @@ def _client(client: Section) -> dict[str, Any]:
 def _epochs(client: Section, path: str | None) -> int | list[int]:
     """[1, E] where FedProx has stragglers: all clients then draw up to E = `local_epoch`, and `epochs` is not used.
 
-    A share of stragglers means what true means, as in Async-FL's code; without `local_epoch` E is `epochs`.
+    A share of stragglers means what true means, as in Async-FL's code; without `local_epoch` E is `epochs`. What a
+    client of one's own makes of its params is its own affair.
     """
+    if path is None:
+        return client.get("epochs", kinds.POSITIVE)
     epochs, params = client.get("epochs", kinds.POSITIVE), client.section("params")
     straggler = params.get("straggler", kinds.STRAGGLER, False)
     longest = params.get("local_epoch", kinds.POSITIVE, epochs)
     if path == names.PROX and straggler:
+        if straggler is not True:
+            params.remark(f"{params.told('straggler')} is taken as true: all clients draw 1 to {longest} epochs")
+        if longest != epochs:
+            client.remark(f"{client.told('epochs')} is not used: clients draw 1 to {params.name('local_epoch')} epochs")
         return [1, longest] if longest > 1 else 1
     if path != names.PROX:
         params.leave("straggler")

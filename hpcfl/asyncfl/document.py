@@ -21,7 +21,9 @@ def document(job: Mapping[str, Any], remarks: Sequence[str] = ()) -> str:
     headers = [key for key in SECTIONS if isinstance(_at(job, key), Mapping)]
     blocks = ["\n".join([*comments, *_lines(job, "", headers)])]
     for key in headers:
-        if lines := _lines(_at(job, key), key, headers):
+        table = _at(job, key)
+        lines = _lines(table, key, headers)
+        if lines or not table:  # an empty one says something too, say that Weights & Biases is wanted
             blocks.append("\n".join([f"[{key}]", *lines]))
     return "\n\n".join(block for block in blocks if block) + "\n"
 

@@ -25,9 +25,13 @@ PATH: Kind = ("a class path", TEXT[1])
 OBJECT: Kind = ("an object", lambda value: isinstance(value, dict))
 LISTED: Kind = ("an object or a list", lambda value: isinstance(value, dict | list))
 STRAGGLER: Kind = ("true, false or a share", lambda value: isinstance(value, bool) or _number(value))
-COUNTS: Kind = ("a list of numbers of clients", lambda value: isinstance(value, list) and all(map(COUNT[1], value)))
+COUNTS: Kind = (
+    "a list of whole numbers, 0 or greater",
+    lambda value: isinstance(value, list) and all(map(COUNT[1], value)),
+)
 DELAYS: Kind = (
     'false, a list with each client\'s seconds, or {"step": s, "shuffle": b, "list": [n0, n1, ...]}',
     lambda value: isinstance(value, list) and all(map(NOT_NEGATIVE[1], value)),
 )
+LOSS_TYPE: Kind = ('"func" or "class"', lambda value: value in ("func", "class"))
 ANY: Kind = ("any value", lambda value: True)

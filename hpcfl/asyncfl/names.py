@@ -210,6 +210,33 @@ KEYS = {
     "client.transform": COMPONENT,
     "client.optimizer": COMPONENT,
     "client.scheduler": COMPONENT,
-    "client.params": ("straggler", "local_epoch"),
 }  # fmt: skip
 """Section -> its keys."""
+
+SPOKEN = {
+    "rounds": "server.epochs",
+    "seed": "global.seed",
+    "data": "global.dataset",
+    "data.transform": "client.transform",
+    "partition": "global.iid",
+    "partition.clients": "global.client_num",
+    "model": "client.model",
+    "client.epochs": "client.epochs",
+    "client.batch_size": "client.batch_size",
+    "client.test_size": "client.test_size",
+    "client.lr": "client.optimizer.params.lr",
+    "client.lr_schedule": "client.scheduler",
+    "client.optimizer": "client.optimizer",
+    "client.loss": "client.loss",
+    "client.device.stale": "global.stale",
+    "strategy": "server.updater.update",
+    "strategy.optimizer": "server.updater.optimizer",
+    "schedule": "server.scheduler.schedule",
+    "schedule.c_ratio": "server.scheduler.schedule.params.c_ratio",
+    "schedule.num_generator": "server.updater.num_generator",
+    "schedule.schedule_interval": "server.scheduler.schedule_interval",
+    "schedule.group": "group_manager.group_method",
+    "server.test_batch_size": "client.test_batch_size",
+    "tracking.wandb": "wandb",
+}
+"""Key of a job -> the one of Async-FL that says it."""

@@ -32,6 +32,8 @@ class File:
     """Keys that need no setting here."""
     remarks: list[str] = field(default_factory=list)
     """What else the user should know."""
+    keys: dict[str, str] = field(default_factory=dict)
+    """Keys of the job -> the keys that say it here, where the form of the file decides which they are."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,18 @@ def check_keys(section: Section) -> None:
     for name, value in section.values.items():
         if join(section.key, name) in KEYS and isinstance(value, dict):
             check_keys(section.section(name))
+
+
+def check_number(section: Section, name: str, number: int, things: str, clients: int) -> None:
+    """JobError unless there is one for each client."""
+    if number != clients:
+        raise JobError(f"{section.name(name)}: has {number} {things}, but global.client_num = {clients}")
+
+
+def check_sum(section: Section, name: str, counts: list[int], clients: int) -> None:
+    """JobError unless these numbers of clients are all of them."""
+    if sum(counts) != clients:
+        raise section.refuse(name, f"adds up to {sum(counts)} clients, but global.client_num = {clients}")
 
 
 def component(name: str, params: Mapping[str, Any], taken: tuple[str, ...] = ()) -> dict[str, Any]:

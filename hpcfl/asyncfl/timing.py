@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hpcfl.asyncfl import kinds, names
-from hpcfl.asyncfl.section import Section, component, short
+from hpcfl.asyncfl.section import Section, check_number, check_sum, component, short
 from hpcfl.errors import JobError
 
 MEANT = {"synchronous": "synchronous", "buffered": "asynchronous", "tiered": "semi-asynchronous"}
@@ -29,9 +29,8 @@ def find_schedule(root: Section, clients: int) -> dict[str, Any]:
     scheduler.leave("schedule_interval", "schedule_delay")
     updater.leave("num_generator")
     root.section("client").leave("acquire_model_delay")
-    if choose == "round_robin" and share.get("c_ratio", 1) != 1:
-        raise schedule.refuse("path", f"clients take turns in asynchronous runs only; this one is {MEANT[pace]}")
     share = {"c_ratio": 1.0} if choose == "full" else share
+    share |= {"choose": "round_robin"} if choose == "round_robin" else {}
     if pace == "synchronous":
         return {"name": "synchronous", **share}
     return {"name": "tiered", **share, **_group(root.section("group_manager"))}
@@ -153,10 +152,7 @@ def find_stale(everything: Section, clients: int) -> Any:
         return False
     if isinstance(stale, dict):
         return _drawn(everything.section("stale"), clients)
-    if len(everything.get("stale", kinds.DELAYS)) != clients:
-        raise JobError(
-            f"{everything.name('stale')}: has {len(stale)} delays, but {everything.name('client_num')} = {clients}"
-        )
+    check_number(everything, "stale", len(everything.get("stale", kinds.DELAYS)), "delays", clients)
     return stale
 
 
@@ -171,8 +167,5 @@ def _drawn(stale: Section, clients: int) -> Any:
     stale.only("step", "shuffle", "list")
     step, shuffle = stale.get("step", kinds.RATE), stale.get("shuffle", kinds.FLAG, False)
     counts = stale.get("list", kinds.COUNTS)
-    if sum(counts) != clients:
-        raise JobError(
-            f"{stale.name('list')} = {counts}: adds up to {sum(counts)} clients, but global.client_num = {clients}"
-        )
+    check_sum(stale, "list", counts, clients)
     return {"step": step, "shuffle": shuffle, "list": counts}

@@ -17,7 +17,7 @@ from annotated_types import Ge, Gt, Le
 from hpcfl.clock import Clock
 from hpcfl.core import Job, Step, World
 from hpcfl.errors import JobError
-from hpcfl.schedule.cohort import PATIENCE, Starter, by_client, draw, given_up, nobody_arrives, part
+from hpcfl.schedule.cohort import PATIENCE, Starter, Turns, by_client, draw, given_up, nobody_arrives, part
 
 
 @runtime_checkable
@@ -118,7 +118,7 @@ class Floor:
         self._start = Starter(world)
         self._idle = set(range(world.clients))
         self._pulls: list[tuple[float, int]] = []
-        self._turn = 0
+        self._turns = Turns(world.clients)
         self._chosen_at, self._choices = 0, 0
         self._lost: list[tuple[Job, str]] = []
         self._lost_in_a_row = 0
@@ -167,9 +167,9 @@ class Floor:
 
     def chosen(self) -> tuple[Job, ...]:
         """Jobs for some of the idle clients."""
-        knobs, clients = self._knobs, self._world.clients
+        knobs = self._knobs
         idle = sorted(self._idle)
-        running = clients - len(idle)
+        running = self._world.clients - len(idle)
         size = part(knobs.c_ratio, len(idle)) if knobs.in_flight is None else knobs.in_flight - running
         if knobs.choose == "full":
             size = len(idle)
@@ -180,9 +180,7 @@ class Floor:
         again = ("again", self._choices) if self._choices else ()
         self._choices += 1
         if knobs.choose == "round_robin":
-            turns = sorted(idle, key=lambda client: (client - self._turn) % clients)[:size]
-            self._turn = (turns[-1] + 1) % clients
-            return self._begin(turns)
+            return self._begin(self._turns(idle, size))
         return self._begin(draw(self._world.seed, idle, size, self.index, *again))
 
     def _may_choose(self) -> bool:

@@ -1,4 +1,4 @@
-"""Who trains next: clients drawn at random, and their jobs, each with an address of its own."""
+"""Who trains next: clients drawn at random or by turns, and their jobs, each with an address of its own."""
 
 from __future__ import annotations
 
@@ -28,6 +28,19 @@ class Starter:
         visit = visit + 1 if before == version else 0
         self._last[client] = version, visit
         return self._world.job(client, version, now, visit)
+
+
+class Turns:
+    """Chooses clients by turns: in their order, and after the last one from the first again."""
+
+    def __init__(self, clients: int):
+        self._clients, self._next = clients, 0
+
+    def __call__(self, clients: Iterable[int], size: int) -> list[int]:
+        """`size` of these clients, beginning with the one whose turn is next."""
+        turns = sorted(clients, key=lambda client: (client - self._next) % self._clients)[:size]
+        self._next = (turns[-1] + 1) % self._clients
+        return turns
 
 
 def part(c_ratio: float, clients: int) -> int:

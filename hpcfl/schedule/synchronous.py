@@ -6,27 +6,29 @@ With a deadline, or with more clients than it needs, the server does not wait fo
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Gt, Le
 
 from hpcfl.clock import Clock
 from hpcfl.core import Job, Step, World
 from hpcfl.errors import JobError
-from hpcfl.schedule.cohort import PATIENCE, Starter, by_client, draw, given_up, nobody_arrives, part
+from hpcfl.schedule.cohort import PATIENCE, Starter, Turns, by_client, draw, given_up, nobody_arrives, part
 
 Lost = list[tuple[Job, str]]
 
 
 @dataclass(frozen=True)
 class Synchronous:
-    """In each round a share of the clients, drawn without replacement, trains the newest model."""
+    """In each round a share of the clients, drawn without replacement or by turns, trains the newest model."""
 
     overlapping: ClassVar[bool] = False
     """Whether a step may start jobs that the next one does not end."""
 
     c_ratio: Annotated[float, Gt(0), Le(1)] = 1.0
     """Share of the clients that train in a round; at least one does."""
+    choose: Literal["random", "round_robin"] = "random"
+    """random; round_robin: by turns."""
     deadline: Annotated[float, Gt(0)] | None = None
     """Seconds after which a round closes: whoever is later is a straggler, but the first one is waited for."""
     first: Annotated[int, Gt(0)] | None = None
@@ -45,7 +47,8 @@ class Synchronous:
         from the same model, started by a step that ends nothing; the lost are told with the next that does.
         """
         self.check(world)
-        starter, everybody = Starter(world), range(world.clients)
+        starter, turns, everybody = Starter(world), Turns(world.clients), range(world.clients)
+        size = part(self.c_ratio, world.clients)
         index, attempt = 0, 0
         done: tuple[Job, ...] = ()
         lost: Lost = []
@@ -53,7 +56,8 @@ class Synchronous:
             cohort: tuple[Job, ...] = ()
             if index < world.rounds:
                 again = ("again", attempt) if attempt else ()
-                drawn = draw(world.seed, everybody, part(self.c_ratio, world.clients), index, *again)
+                by_turns = self.choose == "round_robin"
+                drawn = turns(everybody, size) if by_turns else draw(world.seed, everybody, size, index, *again)
                 cohort = starter(drawn, index, clock.now)
                 clock.start(cohort)
             yield Step(index, clock.now, done, cohort, given_up(lost) if done else ())

@@ -6,14 +6,14 @@ makes the server step, and goes on from the model of that step.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Gt, Le
 
 from hpcfl.clock import Clock
 from hpcfl.core import Job, Step, World
 from hpcfl.errors import JobError
-from hpcfl.schedule.cohort import PATIENCE, Starter, by_client, draw, given_up, nobody_arrives, part
+from hpcfl.schedule.cohort import PATIENCE, Starter, Turns, by_client, draw, given_up, nobody_arrives, part
 from hpcfl.schedule.grouping import GROUPINGS, Groups, One
 
 
@@ -37,6 +37,8 @@ class Tiered:
 
     c_ratio: Annotated[float, Gt(0), Le(1)] = 1.0
     """Share of a group's clients that train in its round; at least one does."""
+    choose: Literal["random", "round_robin"] = "random"
+    """random; round_robin: by turns, in each group on its own."""
     group: Callable[[World], Groups] = One()
     """one; {name = "delay", step = s}: by `stale`, s seconds wide; {name = "latency", tiers = M}: by speed."""
 
@@ -57,14 +59,16 @@ class Tiered:
 
         def begin(group: int, attempt: int = 0) -> tuple[Job, ...]:
             purpose = (*(("group", group) if group else ()), *(("again", attempt) if attempt else ()))
-            members = groups[group]
-            drawn = draw(world.seed, members, part(self.c_ratio, len(members)), index, *purpose)
+            members, size = groups[group], part(self.c_ratio, len(groups[group]))
+            by_turns = self.choose == "round_robin"
+            drawn = turns[group](members, size) if by_turns else draw(world.seed, members, size, index, *purpose)
             rounds[group] = Round(len(drawn), attempt)
             jobs = starter(drawn, index, clock.now)
             clock.start(jobs)
             return jobs
 
         group_of = {client: group for group, members in enumerate(groups) for client in members}
+        turns = [Turns(world.clients) for _ in groups]
         rounds: dict[int, Round] = {}
         lost: list[tuple[Job, str]] = []
         yield Step(0, clock.now, (), by_client(job for group in range(len(groups)) for job in begin(group)))

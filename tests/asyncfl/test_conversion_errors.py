@@ -96,6 +96,61 @@ def complaint(table, folder=None):
             {"global.stale": {"path": "json.load", "params": {"a": 1}}},
             "global.stale.params = {'a': 1}: should be empty",
         ),
+        (
+            "FedAvg",
+            {"client.params": {"strangler": 1}},
+            "client.params.strangler: unknown key; did you mean straggler?",
+        ),
+        ("FedAvg", {"client.loss": {"type": "fn", "path": "json.load"}}, "client.loss.type = 'fn': should be \"func\""),
+        ("FedLC", {"client.loss.type": 1}, 'client.loss.type = 1: should be "func" or "class"'),
+        ("FedLC", {"client.loss": "loss.FedLC.FLC"}, "client.loss = 'loss.FedLC.FLC': there is no module 'loss' here"),
+        # numbers that do not add up to the clients, and other parts of a distribution
+        (
+            "FedProx",
+            {"global.iid": {"customize": {"label": {"step": 1, "list": [2, 2]}}}},
+            "global.iid.customize.label.list = [2, 2]: adds up to 4 clients, but global.client_num = 10",
+        ),
+        (
+            "FedProx",
+            {"global.iid": {"label": {"list": [1, 2], "shuffle": True}}},
+            "global.iid.label.list: has 2 numbers of labels, but global.client_num = 10",
+        ),
+        (
+            "FedProx",
+            {"global.iid": {"label": [1, 2]}},
+            "global.iid.label: has 2 numbers of labels, but global.client_n",
+        ),
+        (
+            "FedProx",
+            {"global.iid": {"label": {"0": [1]}}},
+            "global.iid.label: has 1 of the clients, but global.client_n",
+        ),
+        (
+            "FedProx",
+            {"global.iid": {"label": {"10": [1]}}},
+            "global.iid.label.10 = [1]: no client, as global.client_num = 10: they are 0 to 9",
+        ),
+        (
+            "FedProx",
+            {"global.iid": {"label": {"list": [-1]}}},
+            "global.iid.label.list = [-1]: should be a list of whole",
+        ),
+        (
+            "FedProx",
+            {"global.iid": {"label": {"step": 0, "list": [10]}}},
+            "global.iid.label.step = 0: should be a whole",
+        ),
+        ("FedProx", {"global.iid": {"label": {"lits": 1, "step": 1}}}, "global.iid.label.lits: unknown key; did you"),
+        (
+            "FedProx",
+            {"global.iid": {"data": [1, 2]}},
+            "global.iid.data: has 2 numbers of samples, but global.client_num",
+        ),
+        (
+            "FedProx",
+            {"global.iid": {"customize": {"data": {"min": 3, "max": 2}}}},
+            "global.iid.customize.data.min = 3: must not be larger than global.iid.customize.data.max = 2",
+        ),
         ("FedAvg", {"global.dataset": "MNIST"}, "global.dataset = 'MNIST': should be an object"),
         ("FedAvg", {"global.mode": ["sync"]}, "global.mode = ['sync']: valid: sync, async, semi, process, thread"),
         ("FedAvg", {"client": []}, "client = []: should be an object"),
@@ -136,7 +191,7 @@ def complaint(table, folder=None):
         (
             "FedAvg",
             {"client.path": "client.FLEClient.FLEClient"},
-            "client.path = 'client.FLEClient.FLEClient': unknown; nearest: client.",
+            "client.path = 'client.FLEClient.FLEClient': there is no module 'client' here or beside the file; near",
         ),
         (
             "FedAvg",
@@ -204,11 +259,6 @@ def complaint(table, folder=None):
             f"but {SCHEDULE}.path = 'schedule.NoSchedule.NoSchedule' is asynchronous",
         ),
         (
-            "FedAvg",
-            {f"{SCHEDULE}.path": "schedule.RoundRobin.RoundRobin"},
-            f"{SCHEDULE}.path = 'schedule.RoundRobin.RoundRobin': clients take turns in asynchronous runs only",
-        ),
-        (
             "FedAsync",
             {"client.path": "client.NovaClient.NovaClient"},
             f"client.path = 'client.NovaClient.NovaClient' and {UPDATER}.update.path = 'update.FedAsync.FedAsync'",
@@ -239,7 +289,11 @@ def complaint(table, folder=None):
         ("older", {"server.scheduler.params.c_ratio": 0}, "server.scheduler.params.c_ratio = 0: should be"),
         ("older", {"server.scheduler.scheduler_interval": 0}, "server.scheduler.scheduler_interval = 0: should be"),
         ("older", {"server.updater.params.c": 1}, "server.updater.params.c: unknown key"),
-        ("older", {"client_manager.client_file": "MyClient"}, "client_manager.client_file = 'MyClient': unknown"),
+        (
+            "older",
+            {"client_manager.client_file": "MyClient"},
+            "client_manager.client_file = 'MyClient': there is no module",
+        ),
         ("older", {"global.mode": "timely"}, "global.mode = 'timely': valid: sync, async, semi"),
     ],
 )
@@ -261,7 +315,7 @@ def test_whatever_stands_at_a_key_ends_in_a_job_or_in_one_message(name, value):
     for key in keys(sample(name)):
         table = sample(name, **{key: value})
         try:
-            job, notes = convert(table)
+            job, notes, _ = convert(table)
         except JobError as failure:
             assert "\n" not in str(failure)
         else:
@@ -291,11 +345,70 @@ def test_a_file_that_cannot_be_read(tmp_path, text, said):
     assert str(caught.value).startswith(f"{path}: {said}")
 
 
-def test_a_byte_order_mark_and_a_key_given_twice_are_no_mistake(tmp_path):
+def test_a_byte_order_mark_is_no_mistake(tmp_path):
     path = tmp_path / "job.json"
-    text = json.dumps(sample("FedAvg")).replace('"seed": 1', '"seed": 1, "seed": 2')
-    path.write_text("\ufeff" + text, "utf-8")
-    assert read(str(path)).spec.seed == 2
+    path.write_text("\ufeff" + json.dumps(sample("FedAvg")), "utf-8")
+    assert read(str(path)).spec.seed == 1
+
+
+def test_a_key_given_twice(tmp_path):
+    path = tmp_path / "job.json"
+    path.write_text(json.dumps(sample("FedAvg")).replace('"seed": 1', '"seed": 1, "seed": 2'), "utf-8")
+    with pytest.raises(JobError) as caught:
+        read(str(path))
+    assert str(caught.value) == f"{path}: seed: given twice in one object, 1 and 2; leave one of them out"
+
+
+CUSTOMIZED = "global.iid.customize"
+
+
+@pytest.mark.parametrize(
+    ("label", "data", "overrides", "said"),
+    [
+        (
+            {"0": [1, 12], "1": [2], "2": [3]},
+            {},
+            [],
+            "partition.labels.0 = [1, 12]: must be some of the labels that training samples have, 0 to 9, each once"
+            f" ({CUSTOMIZED}.label in FILE)",
+        ),
+        (
+            {"list": [1, 11, 2]},
+            {},
+            [],
+            "partition.labels.list = [1, 11, 2]: gives a client 11 labels; valid are 1 to 10, as many as there are"
+            f" ({CUSTOMIZED}.label in FILE)",
+        ),
+        (
+            {"list": [1, 1, 1]},
+            [900, 900, 900],
+            [],
+            f"leave partition.amounts out to share what there is ({CUSTOMIZED}.data in FILE)",
+        ),
+        ({}, [1, 0, 1], [], f"partition.amounts[1] = 0: must be from 1 to 1,000,000,000 ({CUSTOMIZED}.data in FILE)"),
+        ({}, [1, 1, 1], ["partition.amounts=[0, 1, 1]"], "partition.amounts[0] = 0: must be from 1 to 1,000,000,000"),
+        ({}, [1, 1, 1], ['partition={name="iid",amounts=[0,1]}'], "give one number of samples each"),
+    ],
+)
+def test_what_only_the_data_shows_names_the_files_key_too(tmp_path, label, data, overrides, said):
+    path = tmp_path / "job.json"
+    iid = {"customize": {"label": label, "data": data}}
+    changes = {"global.iid": iid, "global.client_num": 3, "global.stale": False}
+    path.write_text(json.dumps(sample("FedAvg", **changes)), "utf-8")
+    for command in ("plan", "validate"):
+        words = [word for override in ("data.name=digits", *overrides) for word in ("--set", override)]
+        done = CliRunner().invoke(cli, [command, str(path), *words])
+        assert isinstance(done.exception, JobError)
+        assert str(done.exception).endswith(said.replace("FILE", str(path)))
+
+
+def test_the_key_is_named_as_an_older_file_spells_it(tmp_path):
+    path = tmp_path / "job.json"
+    path.write_text(json.dumps(sample("older", **{"global.data_file": "Foo", "global.data_name": "foo"})), "utf-8")
+    (tmp_path / "dataset").mkdir()
+    done = CliRunner().invoke(cli, ["plan", str(path)])
+    assert str(done.exception).startswith("data.name = 'dataset.Foo.foo': ")
+    assert str(done.exception).endswith(f" (global.data_file in {path})")
 
 
 def test_the_name_is_the_files_where_no_experiment_has_one(tmp_path):

@@ -7,6 +7,7 @@ from hpcfl.asyncfl.convert import convert
 
 SCHEDULER, UPDATER, SCHEDULE = "server.scheduler", "server.updater", "server.scheduler.schedule"
 STEP = {"step": 2, "list": [4, 6]}
+FEDAVG = {"path": "update.FedAvg.FedAvg"}
 
 
 def find(table, key):
@@ -50,14 +51,22 @@ def native(name, changes, key):
         ("FedAvg", {"global.iid": {"customize": False, "beta": 2}}, "partition.beta", 2),
         ("FedProx", {"global.client_num": {"all_clients": 12}}, "partition.clients", 12),
         (
-            "FedAvg",
-            {"global.iid": {"label": [1, 2], "data": {}}},
+            "FedProx",
+            {"global.iid": {"label": [1, 2] * 5, "data": {}}},
             "partition",
-            {"name": "labels", "clients": 50, "labels": {"list": [1, 2]}},
+            {"name": "labels", "clients": 10, "labels": {"list": [1, 2] * 5}},
         ),
-        ("FedAvg", {"global.iid": {"customize": True, "label": STEP}}, "partition.labels", STEP),
+        ("FedProx", {"global.iid": {"customize": True, "label": STEP}}, "partition.labels", STEP),
         (
-            "FedAvg",
+            "FedProx",
+            {"global.iid": {"customize": {"data": {"min": 3, "max": 4}}}},
+            "partition",
+            {"name": "iid", "clients": 10, "amounts": {"min": 3, "max": 4}},
+        ),
+        ("FedProx", {"global.iid": {"label": {}, "data": [7] * 10}}, "partition.amounts", [7] * 10),
+        ("FedProx", {"global.iid": {"label": {}, "data": {}}}, "partition", {"name": "iid", "clients": 10}),
+        (
+            "FedProx",
             {"global.iid": {"customize": {"label": STEP, "data": {"min": 3, "max": 4}}}},
             "partition.amounts",
             {"min": 3, "max": 4},
@@ -137,7 +146,22 @@ def native(name, changes, key):
         ),
         ("FedAvg", {"client.loss": "nll_loss"}, "client.loss", "torch.nn.functional.nll_loss"),
         ("FedAvg", {"client.loss": {"path": "torch.nn.MultiMarginLoss"}}, "client.loss", "torch.nn.MultiMarginLoss"),
+        ("FedAvg", {"client.loss": {"type": "class", "path": "torch.nn.NLLLoss"}}, "client.loss", "torch.nn.NLLLoss"),
+        (
+            "FedAvg",
+            {"client.loss": {"type": "func", "path": "json.load", "params": {"gamma": 2}}},
+            "client.loss",
+            {"name": "json.load", "gamma": 2},
+        ),
         # algorithms
+        ("FedLC", {"client.loss": "loss.FedLC.FedLC", f"{UPDATER}.update": FEDAVG}, "strategy", {"name": "fedlc"}),
+        ("FedAvg", {"client.path": "json.Half"}, "strategy", {"name": "json.Half"}),
+        (
+            "FedAsync",
+            {"client.path": "json.Half", "client.params": {"share": 2}, f"{UPDATER}.update.params": {"alpha": 1}},
+            "strategy",
+            {"name": "json.Half+fedasync", "share": 2, "alpha": 1, "staleness": "hinge"},
+        ),
         ("FedAvg", {"client.mu": 0.1}, "strategy", {"name": "fedprox", "mu": 0.1}),
         ("FedProx", {"client.mu": 0}, "strategy", {"name": "fedprox", "mu": 0}),
         ("FedAT", {"client.mu": 0}, "strategy", {"name": "fedat", "mu": 0}),
@@ -184,10 +208,11 @@ def native(name, changes, key):
         ),
         (
             "FedAvg",
-            {SCHEDULE: {"path": "schedule.RoundRobin.RoundRobin", "params": {"c_ratio": 1}}},
+            {f"{SCHEDULE}.path": "schedule.RoundRobin.RoundRobin"},
             "schedule",
-            {"name": "synchronous", "c_ratio": 1},
+            {"name": "synchronous", "c_ratio": 0.3, "choose": "round_robin"},
         ),
+        ("FedAT", {f"{SCHEDULE}.path": "schedule.RoundRobin.RoundRobin"}, "schedule.choose", "round_robin"),
         ("FedAvg", {SCHEDULE: {"path": "json.Mine", "params": {"q": 1}}}, "schedule", {"name": "json.Mine", "q": 1}),
         (
             "FedAvg",
@@ -240,6 +265,7 @@ def native(name, changes, key):
         ("FedAT", {"server.path": "server.GroupServer.GroupServer"}, "schedule.name", "tiered"),
         # tracking
         ("FedAvg", {}, "tracking", None),
+        ("FedAvg", {"wandb": {"enabled": True}}, "tracking", {"wandb": {}}),
         ("FedAvg", {"wandb": {"enabled": True, "project": "p"}}, "tracking.wandb", {"project": "p"}),
         ("FedAvg", {"wandb": None}, "tracking", None),
     ],
@@ -273,10 +299,28 @@ def test_what_does_not_apply_is_noted(changes, words):
     assert words in "; ".join(convert(sample("FedAvg", **changes))[1])
 
 
+@pytest.mark.parametrize(
+    ("params", "notes"),
+    [
+        ({"straggler": True, "local_epoch": 1}, []),
+        ({"straggler": True}, []),
+        (
+            {"straggler": True, "local_epoch": 5},
+            ["client.epochs = 1 is not used: clients draw 1 to client.params.local_epoch epochs"],
+        ),
+        ({"straggler": 0.3}, ["client.params.straggler = 0.3 is taken as true: all clients draw 1 to 1 epochs"]),
+        ({"straggler": 0, "local_epoch": 5}, []),
+    ],
+)
+def test_what_stragglers_are_taken_for_is_noted(params, notes):
+    changes = {"client.params": params, "global.stale": False}
+    assert list(convert(sample("FedProx", **changes)).notes[1:]) == notes
+
+
 def test_nulls_are_left_out_and_noted():
     table = sample("FedAvg")
     table["global"]["stale"] = table["client"]["optimizer"]["params"]["momentum"] = None
-    job, notes = convert(table)
+    job, notes, _ = convert(table)
     assert job["client"]["optimizer"] == {"name": "sgd", "weight_decay": 0}
     assert {"global.stale = null is left out", "client.optimizer.params.momentum = null is left out"} < set(notes)
 

@@ -1,9 +1,10 @@
 """Every sample file against the TOML beside it, which was checked by hand."""
 
+import json
 import sys
 
 import pytest
-from asyncfl.samples import FOLDER, SAMPLES
+from asyncfl.samples import FOLDER, SAMPLES, sample
 from click.testing import CliRunner
 
 from hpcfl.asyncfl.document import document
@@ -50,6 +51,16 @@ def test_what_it_names_is_there(path):
     assert type(build_strategy(spec)).__name__.lower() == spec.strategy.name
     assert type(build_schedule(spec)).__name__.lower() == spec.schedule.name
     assert spec.partition.name in PARTITIONS
+
+
+@pytest.mark.parametrize("wandb", [{"enabled": True}, {"enabled": True, "project": "p"}, {"enabled": False}])
+def test_tracking_is_the_same_in_both(tmp_path, wandb):
+    (tmp_path / "job.json").write_text(json.dumps(sample("FedAvg", wandb=wandb)), "utf-8")
+    done = CliRunner().invoke(cli, ["convert", str(tmp_path / "job.json")])
+    (tmp_path / "job.toml").write_text(done.output, "utf-8")
+    job = read(str(tmp_path / "job.json"))
+    assert job.digest == read(str(tmp_path / "job.toml")).digest
+    assert (job.spec.tracking.wandb is not None) == wandb["enabled"]
 
 
 def test_every_toml_has_its_file():

@@ -14,6 +14,7 @@ from hpcfl.schedule.grouping import Delay, Latency
 KNOBS = {
     "synchronous": Synchronous(),
     "share": Synchronous(c_ratio=0.3),
+    "turns": Synchronous(0.3, "round_robin"),
     "deadline": Synchronous(deadline=2.0),
     "over-selection": Synchronous(c_ratio=0.8, first=3),
     "buffered": Buffered(),
@@ -30,6 +31,7 @@ KNOBS = {
     "pulling, current": Buffered(num_generator=2, choose="no", checker="current"),
     "tiered": Tiered(),
     "by latency": Tiered(c_ratio=0.5, group=Latency(3)),
+    "turns by latency": Tiered(0.5, "round_robin", Latency(3)),
     "by delay": Tiered(group=Delay(1.0)),
 }
 SPEEDS = np.random.default_rng(5).uniform(0.5, 3.0, 10)

@@ -56,6 +56,18 @@ def test_everybody_gets_a_turn_and_rounds_differ():
     assert len(set(cohorts)) > 20
 
 
+def test_by_turns_everybody_trains_equally_often():
+    steps = run(Synchronous(0.4, "round_robin"), world(5))
+    assert [clients(step.start) for step in steps] == [[0, 1], [2, 3], [0, 4], [1, 2], []]
+    assert steps == run(Synchronous(0.4, "round_robin"), world(5, seed=1))
+
+
+def test_a_lost_round_goes_on_with_those_whose_turn_is_next():
+    steps = run(Synchronous(0.25, "round_robin"), seconds([1] * 4, rounds=20, dropout=0.5))
+    assert [clients(step.start) for step in steps[:-1]] == [[turn % 4] for turn in range(len(steps) - 1)]
+    assert len(steps) > 21
+
+
 def test_the_seed_decides():
     def drawn(seed):
         return [clients(step.start) for step in run(Synchronous(0.3), world(seed=seed, rounds=10))]

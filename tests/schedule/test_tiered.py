@@ -48,10 +48,23 @@ def test_each_group_trains_a_share_of_its_own():
 
 
 @pytest.mark.parametrize("c_ratio", [0.3, 1.0])
+@pytest.mark.parametrize("choose", ["random", "round_robin"])
 @pytest.mark.parametrize("dropout", [0.0, 0.6])
-def test_one_tier_is_synchronous(c_ratio, dropout):
+def test_one_tier_is_synchronous(c_ratio, choose, dropout):
     there = world([3, 1, 4, 1, 5, 9, 2], rounds=20, dropout=dropout)
-    assert run(Tiered(c_ratio), there) == run(Synchronous(c_ratio), there)
+    assert run(Tiered(c_ratio, choose), there) == run(Synchronous(c_ratio, choose), there)
+
+
+def test_each_group_takes_turns_of_its_own():
+    steps = run(Tiered(0.5, "round_robin", Latency(2)), world([1, 2.5, 1, 2.5, 1, 2.5], rounds=5))
+    assert [(step.group, clients(step.start)) for step in steps] == [
+        (0, [0, 1, 2, 3]),  # two of clients 0, 2, 4 and two of 1, 3, 5
+        (0, [0, 4]),
+        (0, [2, 4]),
+        (1, [1, 5]),
+        (0, [0, 2]),
+        (0, []),
+    ]
 
 
 def test_a_group_of_which_nothing_comes_begins_again_from_the_newest_model():
