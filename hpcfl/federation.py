@@ -169,7 +169,7 @@ def build_devices(spec: JobSpec, clients: int, model_bytes: float, pooled: bool 
         step_s,
         stale_delays(stale, clients, spec.seed),
         transfer_s(model_bytes, given.download_bandwidth, clients),
-        transfer_s(build_compression(spec).bytes(round(model_bytes / 4)), given.upload_bandwidth, clients),
+        transfer_s(build_compression(spec).bytes(model_bytes / 4), given.upload_bandwidth, clients),
         given.dropout,
         *windows,
     )

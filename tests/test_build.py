@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from hpcfl.build import assemble, build_loss, build_recipe, choose_device, learning_rates, result_path
+from hpcfl.build import assemble, choose_device, result_path
 from hpcfl.errors import HpcflError, JobError, LaunchError
 from hpcfl.jobfile import JobFile
 from hpcfl.launch import Placement
+from hpcfl.recipe import build_loss, build_recipe, learning_rates
 from hpcfl.schema import JobSpec
 from hpcfl.strategies import FedAdam, FedAvg, FedLC, FedProx
 

@@ -66,6 +66,7 @@ LEVELS = {
     "execution": 4,
     "federation": 4,
     "rank": 4,
+    "recipe": 4,
     "report": 4,
     "runner": 4,
     "tracking": 4,

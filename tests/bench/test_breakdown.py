@@ -12,8 +12,12 @@ from hpcfl.transport.group import Solo
 
 @pytest.fixture
 def ours():
+    return race("sequential")
+
+
+def race(execution):
     changes = ("data.samples=80", "data.test_samples=20", "partition.clients=4", "schedule.c_ratio=0.5")
-    job = packaged("w2", changes)
+    job = packaged("w2", (*changes, f"execution={execution}"))
     return Ours("hpcfl", job, assemble(job, torch.device("cpu"), trains=True, serves=True), Solo())
 
 
@@ -34,6 +38,13 @@ def test_time_in_an_inner_part_counts_there_alone():
     with pytest.raises(ZeroDivisionError):
         watch.timed("reduce", lambda: 1 / 0)()
     assert watch.seconds["reduce"] == 1.0
+
+
+def test_stacked_clients_have_parts_too():
+    together = race("batched")
+    (rank,) = break_down(together, rounds_of(together.parts, 2), 500)
+    for part in ("stacked clients", "backward", "batch gather", "prepare a client", "check, sum", "combine"):
+        assert rank["seconds"][part] > 0
 
 
 def test_parts_add_up_to_the_round(ours):

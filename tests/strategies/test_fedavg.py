@@ -36,7 +36,7 @@ def test_a_client_trains_what_it_was_sent_and_uploads_the_result():
 
 def test_the_gradient_is_left_as_it_is():
     grad = torch.tensor([0.25, 0.5])
-    FedAvg().correct(grad, W[:2], {"w": W}, None)
+    FedAvg().correct(grad, W[:2], W[:2], {"w": W}, None)
     assert grad.tolist() == [0.25, 0.5]
 
 
