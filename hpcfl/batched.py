@@ -66,7 +66,7 @@ class Task:
     def __init__(self, client: Client, sent: dict[str, Tensor]):
         self.client, self.sent = client, sent
         self.fit = Replayed()
-        self.batches = client.stream("batches")
+        self.batches: np.random.Generator | None = None
         self.wanted: Wanted | None = None
         self.uploads: dict[str, Tensor] | None = None
 
@@ -167,8 +167,11 @@ class Batched:
         for task in tasks:
             epochs = task.client.epochs if task.wanted.epochs is None else task.wanted.epochs
             own = task.client.index.numpy(force=True)
-            shuffled = self._trainer.recipe.shuffle
-            orders.append([own[task.batches.permutation(len(own))] if shuffled else own for _ in range(epochs)])
+            if not self._trainer.recipe.shuffle:
+                orders.append([own] * epochs)
+                continue
+            task.batches = task.batches or task.client.stream("batches")
+            orders.append([own[task.batches.permutation(len(own))] for _ in range(epochs)])
         steps = [sum(-(-len(epoch) // size) for epoch in order) for order in orders]
         places = np.zeros((len(tasks), max(steps), size), np.int64)
         counts = np.zeros((len(tasks), max(steps)), np.int64)

@@ -20,7 +20,7 @@ __all__ = ["choose"]
 
 SMALL = 200_000
 """Parameters up to which `auto` stacks models on a CPU."""
-CLIENTS = {"cpu": 32, "cuda": 256}
+CLIENTS = {"cpu": 64, "cuda": 256}
 """Most clients of a program, by kind of device."""
 NUMBERS = {"cpu": 1 << 23, "cuda": 1 << 30}
 """Most numbers of a stack of models: on a CPU what the caches can still help with, on a GPU 4 GiB."""
