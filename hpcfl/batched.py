@@ -45,10 +45,10 @@ class Replayed:
     `local` is run once more after each program; hooks change nothing but the client's state, a new dict every time.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, zero: Tensor):
         self.steps = 0
         self.examples = 0
-        self.loss: Tensor | float = 0.0
+        self.loss = zero
         self.results: list[Tensor] = []
         self.calls = 0
 
@@ -63,9 +63,9 @@ class Replayed:
 class Task:
     """One client of a program: its job, and how far its `local` has come."""
 
-    def __init__(self, client: Client, sent: dict[str, Tensor]):
+    def __init__(self, client: Client, sent: dict[str, Tensor], zero: Tensor):
         self.client, self.sent = client, sent
-        self.fit = Replayed()
+        self.fit = Replayed(zero)
         self.batches: np.random.Generator | None = None
         self.wanted: Wanted | None = None
         self.uploads: dict[str, Tensor] | None = None
@@ -88,7 +88,8 @@ class Batched:
 
     def train(self, jobs: Sequence[Job], sents: Sequence[dict[str, Tensor]]) -> list[tuple[dict[str, Tensor], Any]]:
         """(uploads, fit) of every job, as `Trainer.train` gives them, valid until the next program."""
-        tasks = [Task(self._trainer.client(job, {}), sent) for job, sent in zip(jobs, sents)]
+        zero = torch.zeros((), dtype=torch.float64, device=self._trainer.device)
+        tasks = [Task(self._trainer.client(job, {}), sent, zero) for job, sent in zip(jobs, sents)]
         self._module.train()
         if self._plain:
             for task in tasks:
@@ -123,12 +124,10 @@ class Batched:
             stack.copy_(begin[0])
         else:
             torch.stack(begin, out=stack)
-        leaves = {
-            entry.name: stack[:, entry.offset : entry.offset + entry.size].unflatten(1, entry.shape or (1,)).detach()
-            for entry in self._entries
-        }
+        leaves = {}
         for entry in self._entries:
-            leaves[entry.name] = leaves[entry.name].view(len(tasks), *entry.shape).requires_grad_()
+            part = stack[:, entry.offset : entry.offset + entry.size].detach()
+            leaves[entry.name] = part.view(len(tasks), *entry.shape).requires_grad_()
         parameters = list(leaves.values())
         optimizer = trainer.recipe.optimizer(parameters)
         for group in optimizer.param_groups:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from hpcfl.batched import Batched
-from hpcfl.core import Cohort, Job, Program, Send, Step, Update, World, deal, programs
+from hpcfl.core import Cohort, Job, Program, Send, Step, Update, World, deal, programs, singly
 from hpcfl.messages import STOP, Order, decode_reason, encode_reason, hear_order, say_order
 from hpcfl.share import Share, Sums, examine
 from hpcfl.training import Trainer
@@ -120,7 +120,7 @@ class Collective:
         dealt = self._hands(order, self._batched.size if self._batched else 1)
         for program in dealt[self._transport.rank]:
             share.train(program, self._batched)
-        hands = [[job for program in hand for job in program] for hand in dealt]
+        hands = singly(dealt)
         begin = perf_counter()
         for total in share.sums.values():
             total.settle()
@@ -140,7 +140,7 @@ class Collective:
 
     def _examine(self, order: Order) -> dict[int, tuple[float, float]]:
         """Examine this rank's share; on rank 0 everybody's answers."""
-        hands = [[job for program in hand for job in program] for hand in self._hands(order, 1)]
+        hands = singly(self._hands(order, 1))
         rows = examine(order, hands[self._transport.rank], self._trainer)
         table = torch.full((max(map(len, hands)), 3), -1.0, dtype=torch.float64)
         table[: len(rows)] = torch.tensor(rows, dtype=torch.float64).view(-1, 3)

@@ -233,9 +233,14 @@ def deal(jobs: Sequence[Program], workers: int) -> list[list[Program]]:
     return hands
 
 
+def singly(hands: Sequence[Sequence[Program]]) -> list[list[Job]]:
+    """Every worker's jobs, in the order of its programs."""
+    return [[job for program in hand for job in program] for hand in hands]
+
+
 def shares(jobs: Sequence[Job], workers: int) -> list[list[Job]]:
     """`deal` of single jobs."""
-    return [[job for program in hand for job in program] for hand in deal(programs(jobs, 1), workers)]
+    return singly(deal(programs(jobs, 1), workers))
 
 
 def first_line(error: BaseException) -> str:

@@ -174,7 +174,7 @@ class Farm:
     def _train(self, order: Order) -> tuple[list[float], dict[str, Tensor], str | None]:
         """Train the one job of an order: [steps, loss, seconds], its uploads, why it failed."""
         share = Share(order, self._trainer, self._sums, keep=True)
-        share.train_one(order.jobs[0])
+        share.train(list(order.jobs))
         _, *row, failed = share.rows[0]
         if failed:
             return row, {}, share.reasons[0]

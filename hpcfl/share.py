@@ -66,9 +66,13 @@ class Share:
 
     def train(self, program: Program, batched: Batched | None = None) -> None:
         """Train clients and take their uploads in: together, or one after the other."""
+        sent = [tensor for job in program for tensor in self._order.sent(job).values()]
+        before = [tensor._version for tensor in sent]
         if batched is None or not self._train_together(program, batched):
             for job in program:
-                self.train_one(job)
+                self._train_one(job)
+        if before != [tensor._version for tensor in sent]:
+            raise JobError("strategy: `local` changed a tensor that was sent to all clients in place; change a clone")
 
     def _train_together(self, program: Program, batched: Batched) -> bool:
         """Whether it could be done: where a hook fails, one after the other shows whose failure it is."""
@@ -85,23 +89,19 @@ class Share:
         self.seconds += perf_counter() - taken
         return True
 
-    def train_one(self, job: Job) -> None:
-        """Train one client and take its uploads in; what goes wrong is that client's failure."""
+    def _train_one(self, job: Job) -> None:
+        """What goes wrong is that client's failure."""
         begin = perf_counter()
         uploads: dict[str, Tensor] = {}
         steps, loss, reason = 0, math.nan, None
-        sent = self._order.sent(job)
-        before = [tensor._version for tensor in sent.values()]
         try:
-            uploads, fit = self._trainer.train(job, sent)
+            uploads, fit = self._trainer.train(job, self._order.sent(job))
             steps, loss = fit.steps, fit.loss.item() / max(1, fit.examples)
             reason = self._unfit(uploads, loss)
             if reason is None:
                 self._trainer.keep(fit)
         except Exception as failure:
             reason = _located(failure)
-        if before != [tensor._version for tensor in sent.values()]:
-            raise JobError("strategy: `local` changed a tensor that was sent to all clients in place; change a clone")
         self._enter(job, uploads, steps, loss, reason, perf_counter() - begin)
 
     def _enter(

@@ -147,6 +147,36 @@ def test_a_client_that_fails_fails_alone(how, reason):
     assert reason in failed.failure
 
 
+@dataclass(frozen=True)
+class Lazy(FedAvg):
+    """Odd clients send back what they got."""
+
+    def local(self, fit, sent, client):
+        return {"w": sent["w"] if client.id % 2 else fit(sent["w"])}
+
+
+def test_a_client_that_trains_nothing_is_none_the_worse():
+    expected, found = (collected(federation(module=Small, sizes=SIZES, strategy=Lazy()), size) for size in (None, 6))
+    assert [(update.steps, update.failure) for update in found] == [
+        (update.steps, update.failure) for update in expected
+    ]
+    assert [update.loss for update in found if update.job.client % 2] == [0.0] * 3
+    assert (found.mean("w") - expected.mean("w")).abs().max() <= TOLERANCE
+
+
+class Careless(FedAvg):
+    """Changes what everybody was sent."""
+
+    def local(self, fit, sent, client):
+        return {"w": fit(sent["w"].add_(1.0))}
+
+
+@pytest.mark.parametrize("size", [None, 6])
+def test_changing_what_was_sent_is_found_either_way(size):
+    with pytest.raises(JobError, match="changed a tensor that was sent to all clients in place"):
+        collected(federation(module=Small, sizes=SIZES, strategy=Careless()), size)
+
+
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
