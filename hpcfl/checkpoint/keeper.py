@@ -83,6 +83,8 @@ class Keeper:
         """The signal that asked for it."""
         self.last = self.first = begin.step if begin else -1
         """The step after which the newest checkpoint was made, and that of the one that the run goes on from."""
+        self.made = 0
+        """Steps of this start."""
         self._position = begin.facts["position"] - 1 if begin else 0
         self._cut: Cut | None = None
         self._thread: Thread | None = None
@@ -105,6 +107,7 @@ class Keeper:
         over = bool(step.done) and step.index >= self._rounds
         if step.done:
             now = perf_counter()
+            self.made += 1
             self.limit.took(now - self._stepped)
             self._stepped = now
         if not over:
