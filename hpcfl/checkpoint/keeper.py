@@ -21,7 +21,7 @@ from torch import Tensor
 from hpcfl.checkpoint.folder import Checkpoint, clear, mark, place, prune, remove
 from hpcfl.checkpoint.server import Flight, write_server
 from hpcfl.core import Send, Step
-from hpcfl.errors import HpcflError, JobError
+from hpcfl.errors import JobError
 from hpcfl.results.files import reason, sync
 from hpcfl.timelimit import TimeLimit
 
@@ -189,7 +189,7 @@ class Keeper:
             mark(path, cut.facts, pieces)
             self.last = cut.step
             prune(self._folder, self._keep)
-        except (OSError, RuntimeError, HpcflError) as failure:
+        except Exception as failure:  # whatever it is, the run is worth more than this checkpoint
             self._tell(cut.step, failure)
         self.limit.writing_s = self.blocked_s + perf_counter() - begin
 
