@@ -69,6 +69,7 @@ LEVELS = {
     "recipe": 4,
     "report": 4,
     "runner": 4,
+    "slurm": 4,
     "tracking": 4,
     "validate": 4,
     # 5: the command line
@@ -97,6 +98,7 @@ WITHOUT_TORCH = (
     "federation",
     "plan",
     "progress",
+    "slurm",
     "cli",
 )
 
