@@ -28,8 +28,8 @@ SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
 CredType=cred/munge
-# the second is how long a requeued job waits
-AuthInfo=socket=$dir/munge,cred_expire=2
+# the second is how long a requeued job waits [s], at least
+AuthInfo=socket=$dir/munge,cred_expire=5
 StateSaveLocation=$dir/state
 SlurmdSpoolDir=$dir/%n
 SlurmctldPidFile=$dir/run/slurmctld.pid
@@ -45,12 +45,13 @@ SelectTypeParameters=CR_CPU_Memory
 DefMemPerCPU=100
 SchedulerParameters=batch_sched_delay=0,bf_interval=5,sched_interval=5
 KillWait=5
+EnforcePartLimits=ALL
 MpiDefault=none
 SwitchType=switch/none
 MailProg=/bin/true
 GresTypes=gpu
 NodeName=${prefix}[1-$nodes] NodeAddr=$net.[1-$nodes] Port=$((port + 1)) CPUs=8 RealMemory=16000 Gres=gpu:$gpus
-PartitionName=main Nodes=ALL Default=YES MaxTime=60 DefaultTime=10
+PartitionName=main Nodes=ALL Default=YES DefaultTime=10
 CONF
     for ((i = 0; i < gpus; i++)); do mknod -m 666 "$dir/gpu$i" c 1 3; done # as good as /dev/null
     echo "NodeName=${prefix}[1-$nodes] Name=gpu File=$dir/gpu[0-$((gpus - 1))]" >"$dir/gres.conf"
