@@ -94,6 +94,7 @@ def serve(
     # Open MPI gives rank 0 a terminal of its own, whatever its output really goes to
     live = environment["launcher"] != "openmpi"
     with Reporter(world.rounds, live=live) as progress, Trackers(spec, progress.line) as trackers, writer:
+        outlook.ask = say_once_more
         if checkpoint:
             writer.resume(checkpoint.step, job.text, spec.resolved(), environment, spec.clock == "virtual")
             outlook.place = f"after round {checkpoint.step} of {world.rounds}"
@@ -109,7 +110,6 @@ def serve(
         keeper = past.keeper(parts, pool, record, writer, progress.line, lambda: outlook.asked or asked())
         steps, at = past.steps(parts, pool, keeper)
         least = 0 if overlaps(parts.schedule) else spec.server.min_clients
-        outlook.ask = say_once_more
         with keeper:
             engine.run(world, parts.strategy, steps, pool, record, least, record.examine, keeper, at)
         outlook.ask = say_once_more if keeper.ends else None
@@ -132,13 +132,18 @@ def build_pool(spec: JobSpec, parts: build.Parts, transport: Any, vault: Vault |
 def open_results(job: JobFile, path: Any, past: Past, parts: build.Parts) -> Writer:
     """The result file, made before any rank trains: what cannot be written, or tracked, is known now."""
     require(job.spec.tracking)
-    past.require_room(parts)
     kept = 1 + (job.spec.rounds // job.spec.results.keep_every if job.spec.results.keep_every else 0)
     expected = kept * 4 * parts.world.layout.size + job.spec.rounds * 200 + parts.owner.nbytes
     if parts.world.held_out is not None:
         expected += 16 * parts.world.clients * (1 + job.spec.rounds // job.spec.server.evaluate_every)
     overwrite, resumes = job.spec.results.overwrite or past.overwrite, past.checkpoint is not None
-    return Writer(path, overwrite=overwrite, expected_bytes=expected, resumes=resumes)
+    writer = Writer(path, overwrite=overwrite, expected_bytes=expected, resumes=resumes)
+    try:
+        past.require_room(parts)
+    except BaseException:
+        writer.close()
+        raise
+    return writer
 
 
 def download(placement: Placement, data: Any) -> None:
