@@ -25,7 +25,8 @@ RESOURCES = (
     click.option("--qos", metavar="NAME", help="Quality of service. [the site's]"),
     click.option("--after", metavar="JOBID", multiple=True, help="Start when this job has succeeded; repeatable."),
     click.option("--requeue", is_flag=True, help="Checkpoint before the time limit, go on in the next one."),
-    click.option("--signal-lead", type=COUNT, metavar="SECONDS", help="SIGUSR2 so long before the limit. [120]"),
+    click.option("--signal-lead", type=COUNT, metavar="SECONDS",
+                 help="SIGUSR2 so long before the limit. [120 with --requeue]"),
 )  # fmt: skip
 
 PLACES = "HPCFL_SITE, slurm/site.toml, ~/.config/hpcfl/site.toml"
