@@ -53,7 +53,7 @@ def run_rank(placement: Placement, rendezvous: Any, job: JobFile, outlook: Outlo
     parts = agree(placement, rendezvous, lambda: past.take_over(parts, vault, serves), limit_s=spec.server.timeout_s)
     described = rendezvous.exchange(f"{os.uname().nodename} {device} {torch.__version__}")
     writer = agree(placement, rendezvous, lambda: job.explain(open_results, job, path, past, parts) if serves else None)
-    transport = connect(placement, rendezvous, device, spec.server.timeout_s)
+    transport = connect(placement, rendezvous, device, spec.server.timeout_s, spec.device.interface)
     orderly, code = True, 0
     with transport:
         try:
