@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,11 +18,17 @@ from hpcfl.home import Homes
 from hpcfl.rng import seed64, stream
 from hpcfl.strategies import FedAvg
 
-__all__ = ["Client", "Fit", "Recipe", "Samples", "Trainer"]
+__all__ = ["Client", "Fit", "Recipe", "Samples", "Trainer", "upload"]
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 EXAMINED = -1
 """Stands for the visit where a client's model is examined: its random numbers are no job's."""
+
+
+def upload(array: np.ndarray, device: torch.device) -> Tensor:
+    """The array on the device, or its own memory on a CPU; on its way from pinned memory nobody waits for a GPU."""
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 
 
 class Samples:
@@ -134,14 +141,17 @@ class Fit:
         self._calls += 1
         vector.copy_(w)
         self._start = w[: trainer.layout.trainable]
-        optimizer = trainer.prepare(vector, client.lr)
+        optimizer = self._prepare(vector)
         for _ in range(client.epochs if epochs is None else epochs):
             index = client.index
             if trainer.recipe.shuffle:
-                index = index[torch.from_numpy(self._batches.permutation(client.examples)).to(index.device)]
+                index = index[upload(self._batches.permutation(client.examples), trainer.device)]
             for batch in index.split(trainer.batch_size):
                 self.step(batch, vector, optimizer)
         return vector
+
+    def _prepare(self, vector: Tensor) -> torch.optim.Optimizer:
+        return self._trainer.prepare(vector, self.client.lr)
 
     def step(self, index: Tensor, vector: Tensor, optimizer: torch.optim.Optimizer) -> None:
         """One optimizer step on the samples at `index`."""
@@ -178,22 +188,41 @@ class Trainer:
         held_out: list[np.ndarray] | None = None,
         test_batch_size: int = 500,
     ):
-        self.module, self.layout, self.device = module.to(device), world.layout, device
+        self.layout, self.device = world.layout, device
         self.strategy, self.recipe, self.samples = strategy, recipe, samples
         self.batch_size = world.batch_size
-        # Gradients lie in one vector only for a strategy that looks at them: it costs 3 % of a small CNN's step.
-        corrects = type(strategy).correct is not FedAvg.correct
-        self.grad = torch.zeros(self.layout.trainable, device=device) if corrects else None
-        self._world, self._parts, self._held_out = world, parts, held_out
+        self.fit: Callable[[Trainer, Client, dict[str, Tensor]], Fit] = Fit
+        """Makes the `fit` of a job: another one where its steps are captured."""
+        self._world, self._held_out = world, held_out
+        self._ends = np.cumsum([0, *map(len, parts)])
+        self._places = upload(np.concatenate([*parts, np.empty(0, np.int64)]).astype(np.int64, copy=False), device)
         self.homes = Homes({"w": world.initial.to(device)} if strategy.private else {}, history=held_out is not None)
-        self._spaces: list[Tensor] = []
-        self._bound: Tensor | None = None
         self._test_batch_size = test_batch_size
         self._counts = torch.from_numpy(world.counts).to(device)
-        carried = self.layout.views(world.initial)
+        self._furnish(module.to(device))
+
+    def _furnish(self, module: nn.Module) -> None:
+        """The module, and all that is written while it trains."""
+        self.module = module
+        # Gradients lie in one vector only for a strategy that looks at them: it costs 3 % of a small CNN's step.
+        corrects = type(self.strategy).correct is not FedAvg.correct
+        self.grad = torch.zeros(self.layout.trainable, device=self.device) if corrects else None
+        self._spaces: list[Tensor] = []
+        self._bound: Tensor | None = None
+        carried = self.layout.views(self._world.initial)
         self._constants = [(tensor, tensor.clone()) for name, tensor in module.named_buffers() if name not in carried]
-        self.layout.bind(module, world.initial.to(device, copy=True), self.grad)
-        self._optimizer = recipe.optimizer([parameter for parameter in module.parameters() if parameter.requires_grad])
+        self.layout.bind(module, self._world.initial.to(self.device, copy=True), self.grad)
+        self._optimizer = self.optimizer()
+
+    def twin(self) -> Trainer:
+        """Another one on the same samples, which can train at the same time: on a stream of its own."""
+        other = copy.copy(self)
+        other._furnish(copy.deepcopy(self.module))
+        return other
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        """A new one of the module's trained parameters."""
+        return self.recipe.optimizer([parameter for parameter in self.module.parameters() if parameter.requires_grad])
 
     def train(self, job: Job, sent: dict[str, Tensor]) -> tuple[dict[str, Tensor], Fit]:
         """What the job uploads, valid until the next job, and its counts of steps, samples and loss."""
@@ -224,7 +253,7 @@ class Trainer:
         for tensor, first in self._constants:
             tensor.copy_(first)
         self.module.train()
-        return Fit(self, client, sent)
+        return self.fit(self, client, sent)
 
     def seed(self, client: Client) -> None:
         """Begin torch's own random numbers of the client's job."""
@@ -240,7 +269,7 @@ class Trainer:
             id=job.client,
             version=job.version,
             visit=job.visit,
-            index=torch.from_numpy(self._parts[job.client]).to(self.device),
+            index=self._places[self._ends[job.client] : self._ends[job.client + 1]],
             counts=self._counts[job.client],
             epochs=job.epochs,
             lr=rates[min(job.version, len(rates) - 1)],
@@ -258,7 +287,7 @@ class Trainer:
 
     def prepare(self, vector: Tensor, lr: float) -> torch.optim.Optimizer:
         """The optimizer as new, with the module bound to `vector`."""
-        self._bind(vector)
+        self.bind(vector)
         self._optimizer.state.clear()
         for group in self._optimizer.param_groups:
             group["lr"] = lr
@@ -292,10 +321,11 @@ class Trainer:
         return loss.item() / count, right.item() / count
 
     def _forward(self, vector: Tensor, x: Tensor) -> Tensor:
-        self._bind(vector)
+        self.bind(vector)
         return self.module(x)
 
-    def _bind(self, vector: Tensor) -> None:
+    def bind(self, vector: Tensor) -> None:
+        """Let the module compute with `vector`, and train it."""
         if self._bound is not vector:
             self.layout.bind(self.module, vector)
             self._bound = vector

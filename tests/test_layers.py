@@ -45,8 +45,10 @@ LEVELS = {
     # 2: client training and pools
     "answers": 2,
     "batched": 2,
+    "captured": 2,
     "collective": 2,
     "farm": 2,
+    "hindsight": 2,
     "home": 2,
     "share": 2,
     "sgd": 2,
@@ -57,6 +59,7 @@ LEVELS = {
     "engine": 3,
     "record": 3,
     # 4: what knows the job and puts everything together
+    "acceleration": 4,
     "asyncbench": 4,
     "bench": 4,
     "build": 4,
