@@ -239,7 +239,9 @@ class Captured:
             failure = self.recording(fit._memory, 0, length, vector)[1].failure
         except Exception as raised:
             failure = raised
-        return None if failure is None else first_line(failure)
+        if failure is None:
+            return None
+        return str(failure) if isinstance(failure, TrainingError) else first_line(failure)
 
 
 def standing(optimizer: Any, device: torch.device) -> Any:

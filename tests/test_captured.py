@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from worlds import federation
 
-from hpcfl.captured import Captured, CudaGraph, Eager, Recording, obstacle
+from hpcfl.captured import Captured, Eager, Recording, obstacle
 from hpcfl.sgd import SGD
 from hpcfl.strategies import FedAvg, FedLC, FedNova, FedProx, Scaffold
 from hpcfl.transforms import CropFlip
@@ -147,7 +147,7 @@ def test_a_trial_says_why_not_and_trains_nothing():
     assert torch.equal(parts.train(2), expected)
     nosy = federation(optimizer=SGD, sizes=SIZES, strategy=Nosy())
     reason = Captured(nosy.trainer, Eager).trial(nosy.jobs()[2], {"w": nosy.world.initial})
-    assert reason.startswith("TrainingError: the algorithm looks at client.id in its steps") or "client.id" in reason
+    assert reason.startswith("the algorithm looks at client.id in its steps")
 
 
 @pytest.mark.parametrize(
