@@ -19,7 +19,7 @@ from torch.nn.functional import cross_entropy
 from hpcfl.core import Job
 from hpcfl.sgd import SGD
 from hpcfl.strategies import FedAvg
-from hpcfl.training import Client, Trainer
+from hpcfl.training import Client, Trainer, upload
 
 __all__ = ["Batched", "obstacle"]
 
@@ -118,12 +118,8 @@ class Batched:
     def _run(self, tasks: list[Task], program: int) -> None:
         """Train what each task wants, one step of all at a time."""
         trainer = self._trainer
-        stack = self._stack(program, len(tasks))
         begin = [task.wanted.w for task in tasks]
-        if all(w is begin[0] for w in begin):
-            stack.copy_(begin[0])
-        else:
-            torch.stack(begin, out=stack)
+        stack = self._filled(program, begin)
         leaves = {}
         for entry in self._entries:
             part = stack[:, entry.offset : entry.offset + entry.size].detach()
@@ -139,7 +135,7 @@ class Batched:
         for row, end in enumerate(ends):
             if end < places.shape[1]:
                 early.setdefault(end - 1, []).append(row)
-        weights = torch.from_numpy(counts).to(trainer.device)
+        weights = upload(counts, trainer.device)
         for step in range(places.shape[1]):
             x, labels = trainer.samples.batch(places[:, step].flatten())
             loss = self._losses(leaves, x.unflatten(0, places[:, step].shape), labels.view(len(tasks), -1), tasks,
@@ -153,7 +149,11 @@ class Batched:
             losses.add_(loss.detach() * weights[:, step])
             for row in early.get(step, ()):
                 results[row] = stack[row].clone()
-        examples = counts.sum(1).tolist()
+        self._credit(tasks, results, losses, counts)
+
+    def _credit(self, tasks: list[Task], results: list[Tensor], losses: Tensor, counts: np.ndarray) -> None:
+        """Tell each task's `fit` what was trained."""
+        ends, examples = (counts > 0).sum(1).tolist(), counts.sum(1).tolist()
         for row, (task, result) in enumerate(zip(tasks, results)):
             task.fit.steps += ends[row]
             task.fit.examples += examples[row]
@@ -165,7 +165,7 @@ class Batched:
         size, orders = self._trainer.batch_size, []
         for task in tasks:
             epochs = task.client.epochs if task.wanted.epochs is None else task.wanted.epochs
-            own = task.client.index.numpy(force=True)
+            own = self._trainer.places(task.client.id)
             if not self._trainer.recipe.shuffle:
                 orders.append([own] * epochs)
                 continue
@@ -185,7 +185,7 @@ class Batched:
                     places[task, step, :rest] = epoch[whole * size :]
                     counts[task, step] = rest
                     step += 1
-        return torch.from_numpy(places).to(self._trainer.device), counts
+        return upload(places, self._trainer.device), counts
 
     def _losses(
         self, leaves: dict[str, Tensor], x: Tensor, labels: Tensor, tasks: list[Task], counts: np.ndarray
@@ -216,6 +216,11 @@ class Batched:
             self._trainer.strategy.correct(grad, w[:trained], start[:trained], task.sent, task.client)
         parts = flat.split([entry.size for entry in self._entries], 1)
         return [part.view_as(grad) for part, grad in zip(parts, grads)]
+
+    def _filled(self, program: int, begin: list[Tensor]) -> Tensor:
+        """The stack of a program, as its training begins."""
+        stack = self._stack(program, len(begin))
+        return stack.copy_(begin[0]) if all(w is begin[0] for w in begin) else torch.stack(begin, out=stack)
 
     def _stack(self, number: int, rows: int) -> Tensor:
         """(rows, P) of the work space."""

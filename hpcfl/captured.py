@@ -20,7 +20,7 @@ from hpcfl.sgd import SGD
 from hpcfl.strategies import FedAvg
 from hpcfl.training import Client, Fit, Trainer
 
-__all__ = ["Captured", "CudaGraph", "Eager", "Recording", "obstacle", "standing", "zero"]
+__all__ = ["Captured", "CudaGraph", "Eager", "Graph", "Recording", "obstacle", "standing", "state_of", "zero"]
 
 State = dict[str, Tensor]
 WARM_UP = 3
@@ -91,30 +91,42 @@ class Recording:
     def __init__(self, compute: Callable[[], None], written: Callable[[], list[Tensor]], graph: Graph | None):
         self.failure: Exception | None = None
         """Why it could not be captured."""
-        self.replay = compute
-        """Run it."""
+        self.draws = False
+        """Whether it draws random numbers of torch's."""
+        self._replay = compute
         if graph is None:
             return
         try:
-            with undone(written):
+            with undone(written) as device:
+                before = random_state(device)
                 graph.capture(compute)
-            self.replay = graph.replay
+                self.draws = not torch.equal(random_state(device), before)
+            self._replay = graph.replay
         except Exception as failure:
             self.failure = failure
 
+    def run(self) -> None:
+        """Do it once."""
+        self._replay()
+
 
 @contextmanager
-def undone(written: Callable[[], list[Tensor]]) -> Iterator[None]:
+def undone(written: Callable[[], list[Tensor]]) -> Iterator[torch.device]:
     """What the block writes is put back, with the random numbers it draws; memory that comes to be becomes zero."""
     before = {tensor: tensor.clone() for tensor in written()}
-    devices = {tensor.device for tensor in before if tensor.device.type == "cuda"}
-    with torch.random.fork_rng(devices=[device.index for device in devices]):
+    device = next(iter(before)).device
+    with torch.random.fork_rng(devices=[device.index] if device.type == "cuda" else []):
         try:
-            yield
+            yield device
         finally:
             with torch.no_grad():
                 for tensor in written():
                     tensor.copy_(before[tensor]) if tensor in before else tensor.zero_()
+
+
+def random_state(device: torch.device) -> Tensor:
+    """Where torch's random numbers on the device stand."""
+    return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
 
 
 class Standing:
@@ -175,7 +187,7 @@ class Replayed(Fit):
     def step(self, index: Tensor, vector: Tensor, optimizer: Any) -> None:
         place, recording = self._captured.recording(self._memory, self._calls - 1, len(index), vector)
         place.copy_(index)
-        recording.replay()
+        recording.run()
         self.examples += len(index)
         self.steps += 1
 
@@ -193,6 +205,8 @@ class Captured:
         self.loss = torch.zeros((), dtype=torch.float64, device=trainer.device)
         self._optimizer = standing(trainer.optimizer(), trainer.device)
         self._memories: dict[tuple, Memory] = {}
+        self.draws = False
+        """Whether any step recorded so far draws random numbers."""
         trainer.fit = lambda _, client, sent: Replayed(self, client, sent)
 
     def memory(self, client: Client, sent: State, start: Tensor) -> Memory:
@@ -218,10 +232,11 @@ class Captured:
             whole, others = length == self.trainer.batch_size, {size for _, size in known}
             graph = self._graph() if whole or length in others or len(others) <= LENGTHS else None
             compute = lambda: memory.fit.step(index, vector, self._optimizer)  # noqa: E731
-            known[number, length] = index, Recording(compute, lambda: self._written(vector, memory), graph)
+            known[number, length] = index, Recording(compute, lambda: self._written(vector), graph)
+            self.draws = self.draws or known[number, length][1].draws
         return known[number, length]
 
-    def _written(self, vector: Tensor, memory: Memory) -> list[Tensor]:
+    def _written(self, vector: Tensor) -> list[Tensor]:
         return [vector, self.loss, *self.trainer.module.buffers(), *state_of(self._optimizer)]
 
     def trial(self, job: Job, sent: State) -> str | None:

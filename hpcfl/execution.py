@@ -13,6 +13,7 @@ from torch import nn
 from hpcfl.batched import Batched, obstacle
 from hpcfl.errors import JobError
 from hpcfl.plan import overlaps
+from hpcfl.recorded import RecordedBatched, recordable
 from hpcfl.schema import JobSpec
 from hpcfl.training import Trainer
 
@@ -31,6 +32,8 @@ def choose(spec: JobSpec, schedule: Any, trainer: Trainer) -> Batched | None:
     if spec.execution == "sequential":
         return None
     why = obstacle(trainer)
+    if spec.device.compile:
+        why = "device.compile compiles the model of one client"
     if spec.clock == "wall" or overlaps(schedule):
         why = "asynchronous jobs come one by one"
     if spec.execution == "batched" and why:
@@ -38,7 +41,8 @@ def choose(spec: JobSpec, schedule: Any, trainer: Trainer) -> Batched | None:
     if why or (spec.execution == "auto" and not pays(trainer)):
         return None
     kind = trainer.device.type
-    return Batched(trainer, max(1, min(CLIENTS[kind], NUMBERS[kind] // trainer.layout.size)))
+    batched = Batched(trainer, max(1, min(CLIENTS[kind], NUMBERS[kind] // trainer.layout.size)))
+    return RecordedBatched(trainer, batched.size) if kind == "cuda" and recordable(batched) else batched
 
 
 def pays(trainer: Trainer) -> bool:

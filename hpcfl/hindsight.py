@@ -1,8 +1,8 @@
 """A rank's share of a step on a GPU: nothing is looked at before its end, so that the host never waits for a client.
 
 Whether a client's loss and uploads are finite is found out on the device: what fails is summed up as zeros. The numbers
-themselves come over in one piece when the last client was sent on its way. With several lanes clients train side by side,
-each lane on a stream of its own; sums are taken in between, in the order of the jobs.
+themselves come over in one piece when the last client was sent on its way. With several lanes clients train side by
+side, each lane on a stream of its own; sums are taken in between, in the order of the jobs.
 """
 
 from __future__ import annotations

@@ -45,6 +45,7 @@ def run_rank(placement: Placement, rendezvous: Any, job: JobFile, outlook: Outlo
         lambda: job.explain(build.assemble, job, device, trains=trains, serves=serves), lambda parts: parts.fingerprint,
         limit_s=spec.server.timeout_s,
     )  # fmt: skip
+    parts.execution.settle(rendezvous.exchange(parts.execution.graphs))
     described = rendezvous.exchange(f"{os.uname().nodename} {device} {torch.__version__}")
     path = build.result_path(spec)
     writer = agree(placement, rendezvous, lambda: job.explain(open_results, job, path, parts) if serves else None)
@@ -56,7 +57,7 @@ def run_rank(placement: Placement, rendezvous: Any, job: JobFile, outlook: Outlo
             if serves:
                 outlook.file = str(path)
                 environment = describe(placement, rendezvous.mpi, transport.backend, described, spec.threads)
-                environment["execution"] = f"batched, {parts.batched.size}" if parts.batched else "sequential"
+                environment["execution"] = str(parts.execution)
                 orderly = serve(job, parts, pool, writer, environment, outlook)
             else:
                 pool.serve()
@@ -106,7 +107,7 @@ def build_pool(spec: JobSpec, parts: build.Parts, transport: Any) -> Collective 
     wall_clock, given = spec.clock == "wall", (transport, parts.trainer, parts.world, spec.reproducible)
     if wall_clock or overlaps(parts.schedule):
         return Farm(*given, spec.server.timeout_s, wall_clock)
-    return Collective(*given, parts.batched)
+    return Collective(*given, parts.batched, parts.execution.lanes)
 
 
 def open_results(job: JobFile, path: Any, parts: build.Parts) -> Writer:

@@ -224,8 +224,8 @@ class Device(Section):
     kind: Literal["auto", "cpu", "cuda"] = "auto"
     """cpu; cuda, one GPU per rank by its place on the node; auto takes cuda where every rank sees a GPU."""
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
-    """fp32; tf32 (GPUs of compute capability 8.0 or later), matrix products and convolutions of inputs rounded to 10 bits;
-    bf16, the model's forward pass under autocast, with float32 weights, logits and losses."""
+    """fp32; tf32, products and convolutions of inputs rounded to 10 bits (GPUs of compute capability 8.0 or later);
+    bf16, the model under autocast, with float32 weights, logits and losses (CPUs too)."""
     channels_last: Literal["auto"] | bool = "auto"
     """Keep images channel by channel of each pixel: true, false, or auto: on a CPU, for models that take them so."""
     compile: bool = False
@@ -233,7 +233,8 @@ class Device(Section):
     graphs: Literal["auto"] | bool = "auto"
     """CUDA graphs for the local steps: true, false, or auto: on a GPU, wherever a step can be captured."""
     streams: Literal["auto"] | Annotated[int, Field(ge=1, le=16)] = "auto"
-    """How many clients train side by side on a GPU, 1 to 16; auto: one, or four small ones with captured steps."""
+    """How many clients that are not batched train side by side on a GPU, 1 to 16; auto: one, or four small ones with
+    captured steps."""
 
 
 class Wandb(Component):

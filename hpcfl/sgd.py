@@ -43,7 +43,7 @@ class SGD:
         parameters = list(parameters)
         self._kinds = {"foreach": foreach, "fused": fused}
         # one kernel over all parameters; and it takes a learning rate that lies on the GPU
-        self._fuses = foreach is None and fused is None and all(parameter.is_cuda for parameter in parameters)
+        self._fuses = foreach is None and fused is None and all(p.is_cuda and p.is_contiguous() for p in parameters)
         self.param_groups: list[dict[str, Any]] = [
             {
                 "params": parameters,

@@ -195,7 +195,8 @@ class Trainer:
         """Makes the `fit` of a job: another one where its steps are captured."""
         self._world, self._held_out = world, held_out
         self._ends = np.cumsum([0, *map(len, parts)])
-        self._places = upload(np.concatenate([*parts, np.empty(0, np.int64)]).astype(np.int64, copy=False), device)
+        self._places = np.concatenate([*parts, np.empty(0, np.int64)]).astype(np.int64, copy=False)
+        self._index = upload(self._places, device)
         self.homes = Homes({"w": world.initial.to(device)} if strategy.private else {}, history=held_out is not None)
         self._test_batch_size = test_batch_size
         self._counts = torch.from_numpy(world.counts).to(device)
@@ -269,7 +270,7 @@ class Trainer:
             id=job.client,
             version=job.version,
             visit=job.visit,
-            index=self._places[self._ends[job.client] : self._ends[job.client + 1]],
+            index=self._index[self._ends[job.client] : self._ends[job.client + 1]],
             counts=self._counts[job.client],
             epochs=job.epochs,
             lr=rates[min(job.version, len(rates) - 1)],
@@ -278,6 +279,10 @@ class Trainer:
             layout=self.layout,
             state=state,
         )
+
+    def places(self, client: int) -> np.ndarray:
+        """(examples,) the client's places in the training set, as `Client.index` has them on the device."""
+        return self._places[self._ends[client] : self._ends[client + 1]]
 
     def workspace(self, number: int) -> Tensor:
         """A vector to train in: one per call of `fit`."""

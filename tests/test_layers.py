@@ -50,6 +50,7 @@ LEVELS = {
     "farm": 2,
     "hindsight": 2,
     "home": 2,
+    "recorded": 2,
     "share": 2,
     "sgd": 2,
     "tenders": 2,

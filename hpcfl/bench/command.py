@@ -60,7 +60,9 @@ def measure(
     trains = placement.size == 1 or placement.rank > 0
 
     def build(job: JobFile) -> Parts:
-        return agree(placement, rendezvous, lambda: assemble(job, device, trains=trains, serves=True))
+        parts = agree(placement, rendezvous, lambda: assemble(job, device, trains=trains, serves=True))
+        parts.execution.settle(rendezvous.exchange(parts.execution.graphs))
+        return parts
 
     built = {name: build(job) for name, job in jobs.items()}
     chosen = {file: agree(placement, rendezvous, lambda job=job: settings(job)) for file, job in files}
