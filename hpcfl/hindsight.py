@@ -8,7 +8,7 @@ side, each lane on a stream of its own; sums are taken in between, in the order 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from time import perf_counter
 from typing import Any
@@ -54,8 +54,10 @@ class Hindsight(Share):
         super().__init__(order, trainer, sums)
         self._lanes = lanes or [Lane(trainer)]
         self._waiting: list[Job] = []
-        self._measured: list[tuple[Job, int, int, list[str], Tensor]] = []
-        """For each job: steps, samples, names of its uploads; and on the device its loss and their magnitudes."""
+        self._measured: list[tuple[Job, int, int, list[str]]] = []
+        """For each job: steps, samples, names of its uploads."""
+        self._numbers: list[Tensor] = []
+        """On the device, for those that did not fail before: the loss, and the magnitude of each upload."""
         self._failed: dict[int, str] = {}
         """Place in `_measured` -> why the job has none."""
         self._begin = perf_counter()
@@ -84,45 +86,67 @@ class Hindsight(Share):
     def _train_together(self, program: Program, batched: Batched) -> bool:
         try:
             trained = batched.train(program, [self._order.sent(job) for job in program])
+            reason = self._misshapen({name: values[0] for name, values in trained.uploads.items()})
         except Exception:
             return False
-        for job, (uploads, fit) in zip(program, trained):
-            self._measure(job, uploads, fit, self._misshapen(uploads))
+        if reason is not None:
+            return False
+        known = self._found([trained.losses, *(largest_of_each(values) for values in trained.uploads.values())])
+        good = self._good(known, trained.uploads)
+        sound = {
+            name: torch.where(good.view(-1, *[1] * (values.dim() - 1)), values, 0.0)
+            for name, values in trained.uploads.items()
+        }
+        self._take_stack(program, sound)
+        for job, steps, examples in zip(program, trained.steps, trained.examples):
+            self._measured.append((job, steps, examples, list(trained.uploads)))
         return True
 
     def _measure(self, job: Job, uploads: dict[str, Tensor], fit: Any, reason: str | None) -> None:
         """Take the uploads in, as zeros where they are unsound; nothing of a job that has a reason to fail already."""
         if reason is not None:
             self._failed[len(self._measured)] = reason
-            nothing = torch.full((1,), math.nan, dtype=torch.float64, device=self._trainer.device)
-            self._measured.append((job, 0, 0, [], nothing))
+            self._measured.append((job, 0, 0, []))
             return
-        sizes = [torch.linalg.vector_norm(value.detach().float(), math.inf).double() for value in uploads.values()]
-        measures = torch.stack([fit.loss, *sizes])
-        most = [LIMIT if self._exact and name in self._averaged else math.inf for name in uploads]
-        good = measures.isfinite().all()
-        for size, limit in zip(sizes, most):
-            good = good & (size < limit)
+        known = self._found([fit.loss[None], *(largest_of_each(value[None]) for value in uploads.values())])
+        good = self._good(known, uploads)[0]
         self._take(job, {name: torch.where(good, value, 0.0) for name, value in uploads.items()})
-        self._measured.append((job, fit.steps, fit.examples, list(uploads), measures))
+        self._measured.append((job, fit.steps, fit.examples, list(uploads)))
+
+    def _found(self, columns: list[Tensor]) -> Tensor:
+        """(jobs, 1 + uploads) float64 the losses of some jobs and the magnitudes of their uploads, to be read later."""
+        self._numbers.append(torch.stack(columns, 1))
+        return self._numbers[-1]
+
+    def _good(self, known: Tensor, names: Iterable[str]) -> Tensor:
+        """(jobs,) bool which of them can be taken in."""
+        good = known.isfinite().all(1)
+        for column, name in enumerate(names, 1):
+            if self._exact and name in self._averaged:
+                good = good & (known[:, column] < LIMIT)
+        return good
 
     def finish(self) -> None:
         """Look at all of it: the rows, the reasons, and which of the kept uploads stay."""
         if self._waiting:
             self._run()
-        measured = [measures for *_, measures in self._measured]
-        numbers = iter(torch.cat(measured).tolist() if measured else ())
+        numbers = iter(torch.cat([known.flatten() for known in self._numbers]).tolist() if self._numbers else ())
         self.seconds = perf_counter() - self._begin
         steps = sum(row[1] for row in self._measured) or 1
         good = []
-        for place, (job, made, examples, names, _) in enumerate(self._measured):
-            mean, sizes = next(numbers) / max(1, examples), {name: next(numbers) for name in names}
-            reason = self._failed.get(place)
+        for place, (job, made, examples, names) in enumerate(self._measured):
+            mean, reason = math.nan, self._failed.get(place)
             if reason is None:
-                reason = self._unsound(mean, sizes)
+                mean = next(numbers) / max(1, examples)
+                reason = self._unsound(mean, {name: next(numbers) for name in names})
                 good.append(reason is None)
             if reason is not None:
                 self.reasons.append(reason)
             self.rows.append([job.client, made, mean, self.seconds * made / steps, reason is not None])
         for name, kept in self.kept.items():
             self.kept[name] = [value for value, keep in zip(kept, good) if keep]
+
+
+def largest_of_each(values: Tensor) -> Tensor:
+    """(n,) float64 the largest magnitude in each of n tensors, NaN where one holds it."""
+    return torch.linalg.vector_norm(values.detach().reshape(len(values), -1).float(), math.inf, 1).double()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.func import functional_call, vmap
@@ -16,7 +17,9 @@ from torch.nn.functional import cross_entropy
 from hpcfl.batched import Batched, Task
 from hpcfl.captured import LENGTHS, Graph, Recording, obstacle, standing, state_of, zero
 from hpcfl.core import first_line
-from hpcfl.training import Trainer, upload
+from hpcfl.pinned import upload
+from hpcfl.stacked import StackedLinear
+from hpcfl.training import Trainer
 
 __all__ = ["RecordedBatched", "Step", "recordable"]
 
@@ -54,9 +57,10 @@ class Step:
     def _compute(self) -> None:
         size = self._places.shape
         x, labels = self._trainer.samples.batch(self._places.flatten())
-        logits = vmap(lambda parameters, batch: functional_call(self._module, parameters, (batch,)))(
-            self._leaves, x.unflatten(0, size)
-        )
+        with StackedLinear():
+            logits = vmap(lambda parameters, batch: functional_call(self._module, parameters, (batch,)))(
+                self._leaves, x.unflatten(0, size)
+            )
         each = cross_entropy(logits.flatten(0, 1), labels, reduction="none", label_smoothing=self._smoothing).view(size)
         real = torch.arange(size[1], device=each.device) < self._counts[:, None]
         loss = (each * real).sum(1) / self._counts.clamp(min=1)
@@ -78,19 +82,22 @@ class RecordedBatched(Batched):
         self._graph: Callable[[], Graph] | None = None
         self._steps: dict[tuple[int, int], Step] = {}
 
-    def _run(self, tasks: list[Task], program: int) -> None:
+    def _run(self, tasks: list[Task], losses: Tensor, program: int) -> Tensor:
         stack = self._filled(program, [task.wanted.w for task in tasks])
         step = self._step(program, stack)
         step.begin(tasks[0].client.lr)
         places, counts = self._plan(tasks)
-        weights, results = upload(counts, self.trainer.device), list(stack)
-        last = (counts > 0).sum(1) - 1
+        weights, last = upload(counts, self.trainer.device), (counts > 0).sum(1) - 1
+        ended: dict[int, Tensor] = {}
         for number in range(counts.shape[1]):
             step.make(places[:, number], weights[:, number])
             if number + 1 < counts.shape[1]:
-                for row in (last == number).nonzero()[0].tolist():
-                    results[row] = stack[row].clone()
-        self._credit(tasks, results, step.losses.clone(), counts)
+                ended |= {row: stack[row].clone() for row in (last == number).nonzero()[0].tolist()}
+        for row, result in ended.items():
+            stack[row] = result
+        losses.index_add_(0, upload(np.array([task.row for task in tasks]), self.trainer.device), step.losses)
+        self._credit(tasks, stack, counts)
+        return stack
 
     def _step(self, program: int, stack: Tensor) -> Step:
         key = program, len(stack)

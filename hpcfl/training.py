@@ -15,20 +15,15 @@ from torch import Tensor, nn
 from hpcfl.core import Job, World
 from hpcfl.flat import Layout
 from hpcfl.home import Homes
+from hpcfl.pinned import upload
 from hpcfl.rng import seed64, stream
 from hpcfl.strategies import FedAvg
 
-__all__ = ["Client", "Fit", "Recipe", "Samples", "Trainer", "upload"]
+__all__ = ["Client", "Fit", "Recipe", "Samples", "Trainer"]
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 EXAMINED = -1
 """Stands for the visit where a client's model is examined: its random numbers are no job's."""
-
-
-def upload(array: np.ndarray, device: torch.device) -> Tensor:
-    """The array on the device, or its own memory on a CPU; on its way from pinned memory nobody waits for a GPU."""
-    tensor = torch.from_numpy(array)
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 
 
 class Samples:
@@ -63,7 +58,8 @@ class Samples:
 
     def batch(self, index: Tensor | slice) -> tuple[Tensor, Tensor]:
         """Samples (B, ...) float32, or int64 tokens, and labels (B,)."""
-        x = self.x[index]
+        rows = isinstance(index, Tensor)
+        x = self.x.index_select(0, index) if rows else self.x[index]  # a fifth of the time of self.x[index]
         if x.dtype == torch.uint8:
             x = x * self._scale - self._shift
         return (x.permute(0, 3, 1, 2) if self._channels_last else x), self.y[index]
@@ -193,13 +189,12 @@ class Trainer:
         self.batch_size = world.batch_size
         self.fit: Callable[[Trainer, Client, dict[str, Tensor]], Fit] = Fit
         """Makes the `fit` of a job: another one where its steps are captured."""
-        self._world, self._held_out = world, held_out
-        self._ends = np.cumsum([0, *map(len, parts)])
-        self._places = np.concatenate([*parts, np.empty(0, np.int64)]).astype(np.int64, copy=False)
-        self._index = upload(self._places, device)
+        self._world, self._parts, self._held_out = world, parts, held_out
         self.homes = Homes({"w": world.initial.to(device)} if strategy.private else {}, history=held_out is not None)
         self._test_batch_size = test_batch_size
-        self._counts = torch.from_numpy(world.counts).to(device)
+        counts = torch.from_numpy(world.counts).to(device)
+        self.holdings = [(torch.from_numpy(part).to(device), count) for part, count in zip(parts, counts)]
+        """Each client's places in the training set, and its training samples of each class."""
         self._furnish(module.to(device))
 
     def _furnish(self, module: nn.Module) -> None:
@@ -265,13 +260,13 @@ class Trainer:
 
     def client(self, job: Job, state: dict[str, Tensor]) -> Client:
         """The client of a job, with its data and what it has at home."""
-        rates = self.recipe.rates
+        rates, (index, counts) = self.recipe.rates, self.holdings[job.client]
         return Client(
             id=job.client,
             version=job.version,
             visit=job.visit,
-            index=self._index[self._ends[job.client] : self._ends[job.client + 1]],
-            counts=self._counts[job.client],
+            index=index,
+            counts=counts,
             epochs=job.epochs,
             lr=rates[min(job.version, len(rates) - 1)],
             loss=self.recipe.loss,
@@ -281,8 +276,8 @@ class Trainer:
         )
 
     def places(self, client: int) -> np.ndarray:
-        """(examples,) the client's places in the training set, as `Client.index` has them on the device."""
-        return self._places[self._ends[client] : self._ends[client + 1]]
+        """(examples,) the client's places in the training set, which `Client.index` has on the device."""
+        return self._parts[client]
 
     def workspace(self, number: int) -> Tensor:
         """A vector to train in: one per call of `fit`."""

@@ -89,6 +89,9 @@ class Stopwatch:
         return perf_counter()
 
 
+SUMMING = ("add", "add_stack", "clear", "settle", "mean")
+
+
 def calls(ours: Ours) -> list[tuple[Any, str, str]]:
     """(owner, method, part): what a round calls. Frozen strategies, and torch's tensors, are watched by their class."""
     parts, trainer = ours.parts, ours.parts.trainer
@@ -109,7 +112,7 @@ def calls(ours: Ours) -> list[tuple[Any, str, str]]:
         (optimizer, "step", "optimizer step"),
         (Recording, "run", "captured step"),
         (share, "largest", "check, sum"),
-        *((kind, verb, "check, sum") for kind in (ExactSum, FloatSum) for verb in ("add", "clear", "settle", "mean")),
+        *((kind, verb, "check, sum") for kind in (ExactSum, FloatSum) for verb in SUMMING),
         (type(parts.strategy), "combine", "combine"),
     ]
 
