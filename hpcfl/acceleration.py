@@ -22,7 +22,7 @@ from hpcfl.recorded import RecordedBatched
 from hpcfl.schema import Device
 from hpcfl.training import Fit, Trainer
 
-__all__ = ["Accelerator", "Execution", "compile_module", "narrow", "set_precision", "wants_channels_last"]
+__all__ = ["Accelerator", "Execution", "compile_module", "enter", "narrow", "wants_channels_last"]
 
 TENSOR_CORES = (8, 0)
 """Compute capability from which a GPU has TF32."""
@@ -54,10 +54,11 @@ def narrow(module: nn.Module) -> nn.Module:
     return module
 
 
-def set_precision(given: Device, device: torch.device) -> None:
-    """How products are rounded on a GPU; JobError for what this device cannot do."""
+def enter(given: Device, device: torch.device) -> None:
+    """Make it this process's device, with the job's rounding of products; JobError for what it cannot do."""
     refuse(given, device)
     if device.type == "cuda":
+        torch.cuda.set_device(device)  # seeds, streams and graphs are those of the current one
         tf32 = given.precision == "tf32"
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hpcfl.acceleration import Accelerator, Execution, compile_module, narrow, set_precision, wants_channels_last
+from hpcfl.acceleration import Accelerator, Execution, compile_module, enter, narrow, wants_channels_last
 from hpcfl.batched import Batched
 from hpcfl.components import construct, locate, make
 from hpcfl.compression import feed_back
@@ -101,7 +101,7 @@ def assemble(job: JobFile, device: torch.device, *, trains: bool, serves: bool) 
     spec = job.spec
     reach_modules(job)
     torch.set_num_threads(spec.threads)
-    set_precision(spec.device, device)
+    enter(spec.device, device)
     if spec.reproducible:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with this
         torch.set_deterministic_debug_mode("warn")  # use_deterministic_algorithms would import PyTorch's compiler

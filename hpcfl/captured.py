@@ -24,7 +24,7 @@ __all__ = ["Captured", "CudaGraph", "Eager", "Graph", "Recording", "obstacle", "
 
 State = dict[str, Tensor]
 WARM_UP = 3
-"""Runs before the capture: libraries choose and allocate what they need in the first ones."""
+"""Runs before the capture, in which libraries choose and allocate what they need."""
 LENGTHS = 8
 """Sizes of batch, beside the whole one, that get a graph each; steps of any other are made call by call."""
 
@@ -50,9 +50,11 @@ class CudaGraph:
         """As in `Graph`. A computation that waits for the GPU, which no graph can, fails before the capture begins."""
         current = torch.cuda.current_stream()
         self._stream.wait_stream(current)
-        with torch.cuda.stream(self._stream), without_waiting():
-            for _ in range(WARM_UP):
-                compute()
+        with torch.cuda.stream(self._stream):
+            compute()  # the first run may wait: libraries are loaded and compiled in it
+            with without_waiting():
+                for _ in range(WARM_UP - 1):
+                    compute()
         # other threads receive messages meanwhile: they may allocate, and end no capture
         with torch.cuda.graph(self._graph, stream=self._stream, capture_error_mode="thread_local"):
             compute()

@@ -1,4 +1,4 @@
-"""From the host's memory to the device's: a copy of ordinary memory makes the host wait, one of pinned memory does not."""
+"""From the host's memory to the device's, without making the host wait as a copy of ordinary memory does."""
 
 import numpy as np
 import torch

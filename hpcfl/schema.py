@@ -86,7 +86,7 @@ class Model(Component):
     """The architecture that is trained."""
 
     name: str = "cnn"
-    """mlp, lenet5, cnn, cnn1d, char_lstm, or a dotted path such as torchvision.models.resnet18."""
+    """mlp, lenet5, cnn, cnn_dropout, cnn1d, char_lstm, or a dotted path such as torchvision.models.resnet18."""
 
 
 class Optimizer(Component):

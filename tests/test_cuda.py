@@ -6,7 +6,7 @@ from test_captured import CASES, trained
 from torch import nn
 from worlds import federation
 
-from hpcfl.acceleration import Accelerator, Execution, set_precision
+from hpcfl.acceleration import Accelerator, Execution, enter
 from hpcfl.batched import Batched
 from hpcfl.build import assemble
 from hpcfl.captured import Captured, CudaGraph
@@ -157,9 +157,9 @@ def test_products_are_rounded_as_the_job_says(precision, tolerance):
     torch.manual_seed(0)
     a, b = torch.randn(64, 256), torch.randn(256, 64)
     exact = a.double() @ b.double()
-    set_precision(Device(precision=precision), gpu())
+    enter(Device(precision=precision), gpu())
     try:
         found = (a.to(gpu()) @ b.to(gpu())).cpu().double()
     finally:
-        set_precision(Device(), gpu())
+        enter(Device(), gpu())
     assert (found - exact).norm() / exact.norm() < tolerance

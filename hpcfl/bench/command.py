@@ -15,7 +15,7 @@ from hpcfl.bench.race import Ours, cores, race, rounds_of
 from hpcfl.bench.startup import time_startup
 from hpcfl.bench.table import show
 from hpcfl.bench.traffic import asynchronous, traffic
-from hpcfl.bench.workloads import WARM_UP, WORKLOADS
+from hpcfl.bench.workloads import WARM_UP, WORKLOADS, job_of
 from hpcfl.build import Parts, assemble
 from hpcfl.errors import JobError
 from hpcfl.jobfile import JobFile, packaged, read
@@ -52,9 +52,7 @@ def measure(
         return names, [(file, read(file, overrides)) for file in files]
 
     names, files = agree(placement, rendezvous, understand, lambda found: " ".join(file.digest for _, file in found[1]))
-    jobs = agree(
-        placement, rendezvous, lambda: {name: packaged(name, overrides) for name in names if name in WORKLOADS}
-    )
+    jobs = agree(placement, rendezvous, lambda: {name: job_of(name, overrides) for name in names if name in WORKLOADS})
     kind = next((job.spec.device.kind for job in [*jobs.values(), *(job for _, job in files)]), "cpu")
     device = agree_device(placement, rendezvous, kind)
     trains = placement.size == 1 or placement.rank > 0
@@ -103,7 +101,7 @@ def measure(
 
 
 def sort_out(wanted: Sequence[str], ranks: int) -> tuple[list[str], list[str]]:
-    """(names of workloads, job files); all workloads but the start-up where nothing is wanted."""
+    """(names of workloads, job files); where nothing is wanted, all but the start-up and what must be asked for."""
     known = (*WORKLOADS, *OTHERS, STARTUP)
     files = [name for name in wanted if name not in known]
     for name in files:
@@ -113,7 +111,8 @@ def sort_out(wanted: Sequence[str], ranks: int) -> tuple[list[str], list[str]]:
         raise JobError("bench async: needs a server and client ranks: mpirun -np 3 hpcfl bench async")
     if STARTUP in wanted and ranks > 1:
         raise JobError("bench startup: starts ranks itself: run it alone, without mpirun or srun")
-    return [name for name in known if name in (wanted or (*WORKLOADS, *OTHERS))], files
+    usual = (*(name for name, workload in WORKLOADS.items() if not workload.asked), *OTHERS)
+    return [name for name in known if name in (wanted or usual)], files
 
 
 def refuse(file: str, ways: dict[str, Parts | str]) -> None:
