@@ -1,7 +1,7 @@
 """One after the other or many as one program? A rule of the job, its model and the kind of device, never of a clock.
 
 Measured with `hpcfl bench` (docs/speed.md): on a CPU a stack pays where a step costs more calls than numbers, as in
-small fully connected models, and not for convolutions; on a GPU wherever one client does not fill the device.
+small fully connected models, and not for convolutions. On a GPU it is taken wherever it can be, unmeasured so far.
 """
 
 from __future__ import annotations

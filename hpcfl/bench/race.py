@@ -148,7 +148,7 @@ def race(name: str, job: JobFile, parts: Parts, transport: Any, repeats: int | N
 
 
 def busy_share(device: torch.device | None, contender: Any, steps: Sequence[Step]) -> float | None:
-    """Share of the time in which the GPU computed during some more rounds, as its driver says; None of other devices."""
+    """Share of the time in which the GPU computed during some more rounds, as its driver says; None elsewhere."""
     if device is None or device.type != "cuda":
         return None
 
