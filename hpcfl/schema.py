@@ -236,6 +236,14 @@ class Device(Section):
     """How many clients that are not batched train side by side on a GPU, 1 to 16; auto: one, or four small ones with
     captured steps."""
 
+    @field_validator("channels_last", "graphs", "streams", mode="before")
+    @classmethod
+    def _or_auto(cls, given: Any, info: ValidationInfo) -> Any:
+        counted = info.field_name == "streams"
+        if given != "auto" and (type(given) is not int or not 1 <= given <= 16 if counted else type(given) is not bool):
+            raise ValueError(f"should be {'1 to 16' if counted else 'true, false'} or 'auto'")
+        return given
+
 
 class Wandb(Component):
     """A run of Weights & Biases; other keys go to wandb.init, say group or tags."""

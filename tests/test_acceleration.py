@@ -44,10 +44,11 @@ def trained(parts):
         ({"precision": "tf32"}, r'device.precision = "tf32": needs a GPU, .* valid here: fp32, bf16'),
         ({"graphs": True}, r'device.graphs = true: needs a GPU, .* valid here: "auto", false'),
         ({"streams": 2}, r'device.streams = 2: needs a GPU, .* valid: "auto", 1'),
-        ({"streams": 17}, "device.streams"),
+        ({"streams": 17}, "device.streams = 17: should be 1 to 16 or 'auto'$"),
+        ({"streams": True}, "device.streams = True: should be 1 to 16 or 'auto'$"),
         ({"precision": "fp16"}, "device.precision = 'fp16'"),
-        ({"graphs": "never"}, "device.graphs"),
-        ({"channels_last": "true"}, "device.channels_last"),
+        ({"graphs": "never"}, "device.graphs = 'never': should be true, false or 'auto'$"),
+        ({"channels_last": 1}, "device.channels_last = 1: should be true, false or 'auto'$"),
     ],
 )
 def test_what_this_device_cannot_do_is_one_message(device, message):
