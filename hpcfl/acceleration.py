@@ -18,7 +18,7 @@ from hpcfl.captured import Captured, CudaGraph
 from hpcfl.core import Job, World, first_line
 from hpcfl.errors import JobError, TrainingError
 from hpcfl.hindsight import Lane
-from hpcfl.recorded import RecordedBatched
+from hpcfl.recorded import RecordedBatched, program
 from hpcfl.schema import Device
 from hpcfl.training import Fit, Trainer
 
@@ -174,6 +174,13 @@ class Execution:
             return 1
         small = self._trainer.layout.size <= SMALL
         return (SIDE_BY_SIDE if self._captured and small else 1) if given == "auto" else int(given)
+
+    def take_over(self, size: int) -> None:
+        """Train in programs of `size` clients, or one by one (0), as an earlier part of the run did."""
+        if size == (self.batched.size if self.batched else 0):
+            return
+        self.batched = program(self._trainer, size) if size else None
+        self.settle(["the programs are those of the checkpoint"])
 
     def settle(self, said: Sequence[str]) -> None:
         """With what became of the graphs on every rank: on all client ranks or on none, so that they compute alike."""

@@ -112,7 +112,8 @@ class Batched:
         tasks = [
             Task(self._trainer.client(job, {}), sent, losses, row) for row, (job, sent) in enumerate(zip(jobs, sents))
         ]
-        self._module.train()
+        if not self._module.training:  # it goes through all of its parts
+            self._module.train()
         if self._plain:
             for task in tasks:
                 task.wanted = Wanted(task.sent["w"], None)

@@ -33,7 +33,8 @@ def cli(context: click.Context) -> None:
 @click.argument("job", required=False)
 @changes
 @click.option("--out", metavar="FILE", help="Where to write the results (results.path of the job).")
-def run(job: str | None = None, overrides: tuple[str, ...] = (), out: str | None = None) -> None:
+@click.option("--resume", is_flag=True, help="Go on from the newest checkpoint (checkpoint.resume=must).")
+def run(job: str | None = None, overrides: tuple[str, ...] = (), out: str | None = None, resume: bool = False) -> None:
     """Run JOB, a TOML file or one of Async-FL's JSON files; without one, the quickstart.
 
     Alone it runs in one process, where breakpoints work; mpirun, srun or torchrun make it many. No key chooses.
@@ -41,7 +42,7 @@ def run(job: str | None = None, overrides: tuple[str, ...] = (), out: str | None
     placement, outlook = take_place()
     from hpcfl.runner import run_job
 
-    run_job(placement, outlook, job, overrides, out)
+    run_job(placement, outlook, job, (*overrides, *(["checkpoint.resume=must"] if resume else [])), out)
 
 
 @cli.command()
@@ -133,7 +134,8 @@ def bench(
 
     Workloads: w1, bound by training; w2, by overhead; w3, by memory; traffic; async; all of these where none is named.
     cifar, for a GPU, on CIFAR-10 or synthetic data.
-    For a JOB file its settings of `execution` are compared. startup (alone) times the way to the first round.
+    For a JOB file its settings of `execution` are compared. checkpoint times rounds with one each (in the folder at
+    hand), startup (alone) the way to the first round.
     """
     placement, _ = take_place()
     from hpcfl.transport.rendezvous import meet

@@ -13,7 +13,7 @@ from torch import nn
 from hpcfl.batched import Batched, obstacle
 from hpcfl.errors import JobError
 from hpcfl.plan import overlaps
-from hpcfl.recorded import RecordedBatched, recordable
+from hpcfl.recorded import program
 from hpcfl.schema import JobSpec
 from hpcfl.training import Trainer
 
@@ -41,8 +41,7 @@ def choose(spec: JobSpec, schedule: Any, trainer: Trainer) -> Batched | None:
     if why or (spec.execution == "auto" and not pays(trainer)):
         return None
     kind = trainer.device.type
-    batched = Batched(trainer, max(1, min(CLIENTS[kind], NUMBERS[kind] // trainer.layout.size)))
-    return RecordedBatched(trainer, batched.size) if kind == "cuda" and recordable(batched) else batched
+    return program(trainer, max(1, min(CLIENTS[kind], NUMBERS[kind] // trainer.layout.size)))
 
 
 def pays(trainer: Trainer) -> bool:

@@ -21,7 +21,7 @@ from hpcfl.pinned import upload
 from hpcfl.stacked import StackedLinear
 from hpcfl.training import Trainer
 
-__all__ = ["RecordedBatched", "Step", "recordable"]
+__all__ = ["RecordedBatched", "Step", "program", "recordable"]
 
 
 class Step:
@@ -123,3 +123,9 @@ def recordable(batched: Batched) -> bool:
     """Whether a program's step looks at nothing of its clients but their samples, and its optimizer can stand still."""
     optimizer = batched._trainer.recipe.optimizer([torch.zeros(1)])
     return batched._smoothing is not None and not batched._corrects and obstacle(optimizer) is None
+
+
+def program(trainer: Trainer, size: int) -> Batched:
+    """Programs of at most `size` clients, as suits the device."""
+    batched = Batched(trainer, size)
+    return RecordedBatched(trainer, size) if trainer.device.type == "cuda" and recordable(batched) else batched

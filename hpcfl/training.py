@@ -248,7 +248,8 @@ class Trainer:
         self.seed(client)
         for tensor, first in self._constants:
             tensor.copy_(first)
-        self.module.train()
+        if not self.module.training:  # it goes through all of its parts
+            self.module.train()
         return self.fit(self, client, sent)
 
     def seed(self, client: Client) -> None:

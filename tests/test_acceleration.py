@@ -196,3 +196,12 @@ def test_all_ranks_capture_or_none(said, words):
     taken.settle(said)
     assert str(taken) == words
     assert torch.equal(parts.train(1), federation(module=Plain, optimizer=SGD).train(1))
+
+
+@pytest.mark.parametrize(
+    ("size", "words"), [(4, "batched, 4, captured"), (2, "batched, 2, not"), (0, "sequential, not")]
+)
+def test_a_run_that_goes_on_keeps_its_programs(size, words):
+    _, taken = execution({}, batch=RecordedBatched)
+    taken.take_over(size)
+    assert str(taken).startswith(words)
