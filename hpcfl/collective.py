@@ -15,6 +15,7 @@ from torch import Tensor
 from hpcfl.batched import Batched
 from hpcfl.checkpoint.vault import Report, Vault, home
 from hpcfl.core import Cohort, Job, Program, Send, Step, Update, World, deal, programs, singly
+from hpcfl.hindsight import Hindsight, Lane
 from hpcfl.messages import STOP, Keep, Order, decode_reason, encode_reason, hear_order, say_order
 from hpcfl.share import Share, Sums, examine
 from hpcfl.training import Trainer
@@ -37,8 +38,9 @@ class Collective:
         reproducible: bool,
         batched: Batched | None = None,
         vault: Vault | None = None,
+        lanes: Sequence[Lane] = (),
     ):
-        self._vault = vault
+        self._vault, self._lanes = vault, lanes
         self._transport, self._trainer, self._world, self._batched = transport, trainer, world, batched
         self._sums = Sums(reproducible, trainer.device, transport.zeros)
         self._several = transport.size > 1
@@ -129,10 +131,11 @@ class Collective:
     # on every rank
     def _work(self, order: Order) -> tuple[Share, list[list[Job]], list[Account], dict[str, Tensor], dict[int, str]]:
         """Train this rank's share, sum it up, reduce; on rank 0 also what the others report and send."""
-        share = Share(order, self._trainer, self._sums)
+        share = self._share(order)
         dealt = self._hands(order, self._batched.size if self._batched else 1)
         for program in dealt[self._transport.rank]:
             share.train(program, self._batched)
+        share.finish()
         hands = singly(dealt)
         begin = perf_counter()
         for total in share.sums.values():
@@ -150,6 +153,13 @@ class Collective:
             each,
             {client: decode_reason(row) for client, row in zip(_clients(reports, 1), reasons)},
         )
+
+    def _share(self, order: Order) -> Share:
+        """On a GPU one that does not look at a client before the end, where no client's state at home needs a look."""
+        trainer = self._trainer
+        if trainer.device.type == "cpu" or trainer.strategy.private:
+            return Share(order, trainer, self._sums)
+        return Hindsight(order, trainer, self._sums, self._lanes)
 
     def _examine(self, order: Order) -> dict[int, tuple[float, float]]:
         """Examine this rank's share; on rank 0 everybody's answers."""

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 
 import hpcfl
-from hpcfl.batched import Batched
 from hpcfl.build import Parts, result_path
 from hpcfl.checkpoint.folder import Checkpoint, folder_of, load, require_room
 from hpcfl.checkpoint.keeper import Keeper, Standing, continued, replay
@@ -56,16 +55,16 @@ class Past:
             return None
         return Vault(self.folder, parts.trainer.homes, placement.rank, placement.size, device)
 
-    def take_over(self, parts: Parts, vault: Vault | None, serves: bool) -> Parts:
-        """This rank's parts, as the checkpoint has them: its clients' state, and how they are trained."""
+    def take_over(self, parts: Parts, vault: Vault | None, serves: bool) -> None:
+        """Make this rank's parts as the checkpoint has them: its clients' state, and how they are trained."""
         if self.checkpoint is None:
-            return parts
+            return
         device, size = parts.world.initial.device.type, self.facts["execution"]
         if serves and self.facts["device"] != device:
             tell(f"the checkpoint was made on {self.facts['device']}, the run goes on on {device}: other bits")
         if vault:
             vault.restore(self.checkpoint)
-        return replace(parts, batched=Batched(parts.trainer, size) if size else None)
+        parts.execution.take_over(size)
 
     def require_room(self, parts: Parts) -> None:
         """ResultError if checkpoints cannot be written."""

@@ -50,7 +50,8 @@ def run_rank(placement: Placement, rendezvous: Any, job: JobFile, outlook: Outlo
         limit_s=spec.server.timeout_s,
     )  # fmt: skip
     vault = past.vault(parts, placement, device)
-    parts = agree(placement, rendezvous, lambda: past.take_over(parts, vault, serves), limit_s=spec.server.timeout_s)
+    agree(placement, rendezvous, lambda: past.take_over(parts, vault, serves), limit_s=spec.server.timeout_s)
+    parts.execution.settle(rendezvous.exchange(parts.execution.graphs))
     described = rendezvous.exchange(f"{os.uname().nodename} {device} {torch.__version__}")
     writer = agree(placement, rendezvous, lambda: job.explain(open_results, job, path, past, parts) if serves else None)
     transport = connect(placement, rendezvous, device, spec.server.timeout_s, spec.device.interface)
@@ -61,7 +62,7 @@ def run_rank(placement: Placement, rendezvous: Any, job: JobFile, outlook: Outlo
             if serves:
                 outlook.file = str(path)
                 environment = describe(placement, rendezvous.mpi, transport.backend, described, spec.threads)
-                environment["execution"] = f"batched, {parts.batched.size}" if parts.batched else "sequential"
+                environment["execution"] = str(parts.execution)
                 orderly, code = serve(job, parts, pool, writer, environment, outlook, past, transport.asked)
             else:
                 outlook.patience_s, outlook.ask = spec.server.timeout_s, transport.ask
@@ -126,7 +127,7 @@ def build_pool(spec: JobSpec, parts: build.Parts, transport: Any, vault: Vault |
     wall_clock, given = spec.clock == "wall", (transport, parts.trainer, parts.world, spec.reproducible)
     if wall_clock or overlaps(parts.schedule):
         return Farm(*given, spec.server.timeout_s, wall_clock, vault)
-    return Collective(*given, parts.batched, vault)
+    return Collective(*given, parts.batched, vault, parts.execution.lanes)
 
 
 def open_results(job: JobFile, path: Any, past: Past, parts: build.Parts) -> Writer:

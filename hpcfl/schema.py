@@ -100,7 +100,7 @@ class Model(Component):
     """The architecture that is trained."""
 
     name: str = "cnn"
-    """mlp, lenet5, cnn, cnn1d, char_lstm, or a dotted path such as torchvision.models.resnet18."""
+    """mlp, lenet5, cnn, cnn_dropout, cnn1d, char_lstm, or a dotted path such as torchvision.models.resnet18."""
 
 
 class Optimizer(Component):
@@ -260,6 +260,26 @@ class Device(Section):
     interface: Annotated[str, Field(min_length=1)] | None = None
     """Network that ranks of several hosts use, say "ib0"; without it GLOO_SOCKET_IFNAME and NCCL_SOCKET_IFNAME, or the
     one of the host's name."""
+    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
+    """fp32; tf32, products and convolutions of inputs rounded to 10 bits (GPUs of compute capability 8.0 or later);
+    bf16, the model under autocast, with float32 weights, logits and losses (CPUs too)."""
+    channels_last: Literal["auto"] | bool = "auto"
+    """Keep images channel by channel of each pixel: true, false, or auto: on a CPU, for models that take them so."""
+    compile: bool = False
+    """Compile the model of a client trained by itself (torch.compile): it takes up to minutes before the first step."""
+    graphs: Literal["auto"] | bool = "auto"
+    """CUDA graphs for the local steps: true, false, or auto: on a GPU, wherever a step can be captured."""
+    streams: Literal["auto"] | Annotated[int, Field(ge=1, le=16)] = "auto"
+    """How many clients that are not batched train side by side on a GPU, 1 to 16; auto: one, or four small ones with
+    captured steps."""
+
+    @field_validator("channels_last", "graphs", "streams", mode="before")
+    @classmethod
+    def _or_auto(cls, given: Any, info: ValidationInfo) -> Any:
+        counted = info.field_name == "streams"
+        if given != "auto" and (type(given) is not int or not 1 <= given <= 16 if counted else type(given) is not bool):
+            raise ValueError(f"should be {'1 to 16' if counted else 'true, false'} or 'auto'")
+        return given
 
 
 class Wandb(Component):
