@@ -96,6 +96,20 @@ def plan(job: str, overrides: tuple[str, ...], model_bytes: float) -> None:
 
 
 @cli.command()
+@click.argument("file", metavar="FILE.toml")
+@changes
+@click.option("--parallel", type=click.IntRange(1), help="Cells that run at a time. [run.parallel]")
+@click.option("--ranks", type=click.IntRange(1), help="Ranks of each cell. [run.ranks]")
+@click.option("--dry-run", is_flag=True, help="Tell what would be run.")
+@click.option("--task", type=click.IntRange(0), help="Run the cells of this task of a Slurm array.")
+def sweep(file: str, overrides: tuple[str, ...], **given: Any) -> None:
+    """Run the jobs of a sweep FILE.toml: a grid or a list over any keys. Again, it runs what is missing or failed."""
+    from hpcfl.sweep.command import sweep as run_sweep
+
+    sys.exit(run_sweep(file, overrides, **given))
+
+
+@cli.command()
 @click.argument("file", metavar="FILE")
 def show(file: str) -> None:
     """Print what ran, where, and how it went."""

@@ -70,6 +70,7 @@ LEVELS = {
     "report": 4,
     "runner": 4,
     "slurm": 4,
+    "sweep": 4,
     "tracking": 4,
     "validate": 4,
     # 5: the command line
@@ -99,6 +100,7 @@ WITHOUT_TORCH = (
     "plan",
     "progress",
     "slurm",
+    "sweep",
     "cli",
 )
 

@@ -1,0 +1,147 @@
+"""Cells as processes of this machine: so many at a time, ended together, and none stopped by another's failure."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from time import monotonic, sleep
+from typing import Any
+
+from hpcfl.errors import LaunchError
+from hpcfl.launch import mpirun
+from hpcfl.sweep.condition import Condition, inspect
+from hpcfl.sweep.file import Cell, Run
+
+__all__ = ["Outcome", "launcher", "run_cells"]
+
+POLL_S = 0.1
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
+"""What asks for an end. SIGUSR2 is Slurm's word before the time limit, and passed on as it came."""
+LAST_WORDS = 4096
+"""Bytes at the end of a log in which the reason of a failure is looked for."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a cell."""
+
+    status: str
+    """done, failed, or stopped: it was asked to end, or did not begin."""
+    accuracy: float
+    seconds: float
+    reason: str = ""
+
+
+@dataclass
+class Running:
+    """A cell at work."""
+
+    cell: Cell
+    process: subprocess.Popen
+    began: float = field(default_factory=monotonic)
+
+
+def run_cells(cells: Iterable[tuple[Cell, Condition]], run: Run, progress: Any) -> dict[str, Outcome]:
+    """Name -> outcome of all cells, `run.parallel` at a time, in their order.
+
+    The first Ctrl-C, SIGTERM or SIGUSR2 is passed on to the cells at work, and no other begins; the second kills them.
+    """
+    start = launcher(run)
+    waiting, working, outcomes = deque(cells), list[Running](), dict[str, Outcome]()
+    asked: list[int] = []
+
+    def pass_on(number: int, _: object) -> None:
+        asked.append(number)
+        for each in working:
+            tell(each.process, number if len(asked) == 1 and number == signal.SIGUSR2 else ending(len(asked)))
+
+    before = {number: signal.signal(number, pass_on) for number in SIGNALS}
+    try:
+        while working or (waiting and not asked):
+            while waiting and len(working) < run.parallel and not asked:
+                cell, condition = waiting.popleft()
+                working.append(Running(cell, begin(cell, condition, start)))
+                progress.began(cell)
+            for each in [each for each in working if each.process.poll() is not None]:
+                working.remove(each)
+                outcomes[each.cell.name] = ended(each, bool(asked))
+                progress.ended(each.cell, outcomes[each.cell.name])
+            progress.look([each.cell for each in working])
+            sleep(POLL_S if working else 0)
+    finally:
+        for each in working:  # only where this process itself fails
+            tell(each.process, signal.SIGKILL)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    for cell, condition in waiting:
+        outcomes[cell.name] = Outcome("stopped", condition.accuracy, condition.seconds, "not begun")
+    return outcomes
+
+
+def launcher(run: Run, environ: Mapping[str, str] = os.environ) -> list[str]:
+    """What goes before the command of a cell, to start its ranks; nothing for one. LaunchError without an mpirun."""
+    if run.ranks == 1:
+        return []
+    if run.launcher == "srun" or (run.launcher == "auto" and "SLURM_JOB_ID" in environ):
+        cpus = environ.get("SLURM_CPUS_PER_TASK", "1")
+        shared = ["--exact"] if run.parallel > 1 else []  # else a step takes all of the job
+        return ["srun", f"--ntasks={run.ranks}", f"--cpus-per-task={cpus}", "--kill-on-bad-exit=1", *shared]
+    found = mpirun()
+    if found is None:
+        raise LaunchError(
+            f"cells of {run.ranks} ranks need an mpirun, and there is none beside this Python or on the path: "
+            "pip install 'hpcfl[mpich]', or take one rank"
+        )
+    return [*found, "-np", str(run.ranks)]
+
+
+def begin(cell: Cell, condition: Condition, start: list[str]) -> subprocess.Popen:
+    """Start the cell in a session of its own: the keyboard's Ctrl-C reaches it through this process alone."""
+    again = [] if condition.status == "missing" else ["--set", "results.overwrite=true"]
+    cell.log.parent.mkdir(parents=True, exist_ok=True)
+    with cell.log.open("wb") as log:
+        return subprocess.Popen(
+            [*start, sys.executable, "-m", "hpcfl", *cell.arguments, *again],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+
+
+def ending(times: int) -> int:
+    """The signal for the first request to end, and for the next ones."""
+    return signal.SIGTERM if times == 1 else signal.SIGKILL
+
+
+def tell(process: subprocess.Popen, number: int) -> None:
+    """Signal the process. mpirun and srun pass on to their ranks what asks for an end; SIGKILL they cannot."""
+    if number != signal.SIGKILL:
+        process.send_signal(number)
+        return
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
+
+
+def ended(each: Running, asked: bool) -> Outcome:
+    """What came of it: done only if its file says so."""
+    code, found = each.process.returncode, inspect(each.cell)
+    if found.status == "done" and code == 0:
+        return Outcome("done", found.accuracy, found.seconds)
+    seconds = monotonic() - each.began
+    if asked:
+        return Outcome("stopped", found.accuracy, seconds)
+    return Outcome("failed", found.accuracy, seconds, why(each.cell, code))
+
+
+def why(cell: Cell, code: int) -> str:
+    """The first line of the reason in the log, else the last line there is."""
+    with cell.log.open("rb") as log:
+        log.seek(max(0, log.seek(0, os.SEEK_END) - LAST_WORDS))
+        lines = [line for line in log.read().decode("utf-8", "replace").splitlines() if line.strip()]
+    said = [line.partition("error: ")[2] for line in lines if line.startswith("hpcfl: error: ")]
+    ending = f"ended by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    return said[0] if said else f"{ending}: {lines[-1].strip()}" if lines else ending
