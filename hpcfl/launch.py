@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hpcfl.errors import LaunchError
 
-__all__ = ["LAUNCHERS", "Launcher", "Placement", "detect", "mpirun"]
+__all__ = ["LAUNCHERS", "Launcher", "Placement", "detect", "mpirun", "unstarted"]
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,14 @@ def mpirun() -> list[str] | None:
     if "Open MPI" not in version:
         return [found]
     return [found, "--oversubscribe", *(["--allow-run-as-root"] if os.geteuid() == 0 else [])]
+
+
+def unstarted(placement: Placement, environ: Mapping[str, str]) -> str:
+    """What to say of one process in a Slurm job that has room for more; nothing elsewhere."""
+    tasks = environ.get("SLURM_NTASKS", "1")
+    if placement.size > 1 or placement.launcher != "none" or not tasks.isdigit() or int(tasks) <= 1:
+        return ""
+    return f"this Slurm job has {tasks} tasks, and hpcfl runs in one process; srun hpcfl ... starts one for each"
 
 
 def first_host(nodelist: str) -> str:

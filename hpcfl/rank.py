@@ -48,7 +48,7 @@ def run_rank(placement: Placement, rendezvous: Any, job: JobFile, outlook: Outlo
     described = rendezvous.exchange(f"{os.uname().nodename} {device} {torch.__version__}")
     path = build.result_path(spec)
     writer = agree(placement, rendezvous, lambda: job.explain(open_results, job, path, parts) if serves else None)
-    transport = connect(placement, rendezvous, device, spec.server.timeout_s)
+    transport = connect(placement, rendezvous, device, spec.server.timeout_s, spec.device.interface)
     orderly = True
     with transport:
         try:

@@ -73,6 +73,9 @@ class Data(Component):
     cache: bool | Annotated[str, Field(min_length=1)] = True
     """Keep what was read from large files, for later runs and for all ranks of a node to share: true (in HPCFL_CACHE or
     ~/.cache/hpcfl), false, or a folder."""
+    stage: Annotated[str, Field(min_length=1)] | None = None
+    """Folder on a node's own disk to read the data from, say "$TMPDIR": one rank of each node fills it, from the cache
+    or the files, before the others read."""
     transform: Component | None = None
     """Augmentation of training batches on the device, say {name = "crop_flip", padding = 4}."""
 
@@ -234,6 +237,9 @@ class Device(Section):
 
     kind: Literal["auto", "cpu", "cuda"] = "auto"
     """cpu; cuda, one GPU per rank by its place on the node; auto takes cuda where every rank sees a GPU."""
+    interface: Annotated[str, Field(min_length=1)] | None = None
+    """Network that ranks of several hosts use, say "ib0"; without it GLOO_SOCKET_IFNAME and NCCL_SOCKET_IFNAME, or the
+    one of the host's name."""
 
 
 class Wandb(Component):

@@ -76,6 +76,8 @@ LEVELS = {
     # 5: the command line
     "__main__": 5,
     "cli": 5,
+    "options": 5,
+    "queueing": 5,
 }
 """Module or package (with all of its modules) -> level."""
 

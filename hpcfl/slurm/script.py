@@ -89,8 +89,12 @@ def table(request: Request, site: Site) -> dict[str, str | int | bool | None]:
     """Option of sbatch -> value; None leaves it out, true takes no value."""
     per_node, gpus = request.ranks_per_node, request.gpus_per_node
     lead = request.signal_lead or (SIGNAL_LEAD_S if request.requeue else None)
-    # what srun starts is told by itself; mpirun passes on what the batch script gets, which it replaces
-    told = "USR2" if site.launcher == "srun" and request.launched else "B:USR2"
+    if request.launched and site.launcher == "mpirun":
+        # MPICH's mpirun dies of SIGUSR2: the run ends by the clock, as SLURM_JOB_END_TIME tells
+        if request.signal_lead:
+            raise JobError("--signal-lead: mpirun does not pass the signal on; use srun, or leave the option out")
+        lead = None
+    told = "USR2" if request.launched else "B:USR2"  # srun's tasks get it, not the shell that waits for them
     return {
         "job-name": request.name,
         "output": request.output,
@@ -100,7 +104,8 @@ def table(request: Request, site: Site) -> dict[str, str | int | bool | None]:
         "qos": request.qos or site.qos,
         "time": request.time,
         "nodes": request.nodes,
-        # the first node has the server besides, the others a rank less: a limit per node, and the sum
+        # the first node has the server besides, the others a rank less: the sum, and what no node may exceed, without
+        # which Slurm fills one node before the next
         "ntasks": None if per_node or not gpus else request.ranks,
         "ntasks-per-node": per_node or (gpus + 1 if gpus else 1),
         "cpus-per-task": request.cpus_per_rank,
@@ -123,6 +128,8 @@ def preparation(request: Request, site: Site) -> Iterator[str]:
         yield f"export PATH={shlex.quote(folder)}:$PATH"
     if site.interface:
         yield f"export NCCL_SOCKET_IFNAME={site.interface} GLOO_SOCKET_IFNAME={site.interface}"
+    if request.gpus_per_node and not request.ranks_per_node:
+        yield "unset SLURM_NTASKS_PER_NODE  # a limit here; srun would take it for the number, and complain"
     yield from site.setup
 
 
@@ -134,6 +141,6 @@ def command(request: Request, site: Site) -> str:
         return f"exec {program}"
     if site.launcher == "mpirun":
         return f"exec mpirun -np {request.ranks} {program}"
-    # srun has not read --cpus-per-task of the batch job since 22.05; a rank sees all GPUs of its node and takes its own
-    bound = " --gpu-bind=none" if request.gpus_per_node else ""
-    return f"srun --cpus-per-task={request.cpus_per_rank} --cpu-bind=cores{bound} {program}"
+    # said again: since Slurm 22.05 srun does not take it from the batch job. Nothing binds GPUs: every rank sees those
+    # that the job has on its node, and takes its own
+    return f"srun --cpus-per-task={request.cpus_per_rank} --cpu-bind=cores {program}"

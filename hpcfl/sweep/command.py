@@ -73,7 +73,7 @@ def survey(file: str, cells: Sequence[Cell]) -> dict[str, Condition]:
 
 def check(file: str, cells: Sequence[Cell]) -> None:
     """What `hpcfl run` would refuse, of every cell, before any of them runs."""
-    from hpcfl.validate import check_job  # imports PyTorch
+    from hpcfl.validate import check as check_job  # imports PyTorch
 
     wrong = []
     for cell in cells:

@@ -60,9 +60,10 @@ set -e
 module load gcc/13 cuda/12.4
 source "$HOME/envs/hpcfl/bin/activate"
 export NCCL_SOCKET_IFNAME=ib0 GLOO_SOCKET_IFNAME=ib0
+unset SLURM_NTASKS_PER_NODE  # a limit here; srun would take it for the number, and complain
 ulimit -n 65536
 
-srun --cpus-per-task=4 --cpu-bind=cores --gpu-bind=none python -m hpcfl run jobs/fedavg.toml --set 'client.lr=0.1'
+srun --cpus-per-task=4 --cpu-bind=cores python -m hpcfl run jobs/fedavg.toml --set 'client.lr=0.1'
 """
 
 MPIRUN = Site(launcher="mpirun", environment="fl")
@@ -86,7 +87,7 @@ def test_the_text(name, golden):
 @pytest.mark.parametrize(
     "name, lines",
     [
-        ("mpirun", ["#SBATCH --signal=B:USR2@120", 'eval "$(conda shell.bash hook)" && conda activate "fl"',
+        ("mpirun", ["#SBATCH --requeue", 'eval "$(conda shell.bash hook)" && conda activate "fl"',
                     "exec mpirun -np 17 python -m hpcfl run jobs/fedavg.toml --set 'client.lr=0.1'"]),
         ("itself", ["#SBATCH --signal=B:USR2@120", "exec python -m hpcfl sweep a.toml --task $SLURM_ARRAY_TASK_ID"]),
         ("another python", ["export PATH='/opt/my env/bin':$PATH",
@@ -127,3 +128,9 @@ def test_a_lead_of_its_own_is_told_without_requeueing():
 def test_a_value_cannot_leave_its_line(value):
     with pytest.raises(JobError, match="--partition = .*should have no quotes"):
         script(Request("a", "run", "x", partition=value), Site())
+
+
+def test_mpirun_gets_no_signal():
+    assert "--signal" not in script(FULL, MPIRUN)
+    with pytest.raises(JobError, match="--signal-lead: mpirun does not pass the signal on"):
+        script(Request("a", "run", "x", signal_lead=60), MPIRUN)
