@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from hpcfl.batched import Batched
+from hpcfl.checkpoint.resume import latest_result
 from hpcfl.components import construct, locate, make
 from hpcfl.compression import feed_back
 from hpcfl.core import World, first_line
@@ -229,9 +230,14 @@ def choose_device(kind: str, placement: Placement, gpus: list[int]) -> torch.dev
 
 
 def result_path(spec: JobSpec) -> Path:
-    """Where the results go: the job's path, or the first free one of results/NAME.h5, results/NAME-2.h5, ..."""
+    """Where the results go: the job's path, or the first free one of results/NAME.h5, results/NAME-2.h5, ...
+
+    A job that may go on from a checkpoint takes the newest of these, if that run has not finished.
+    """
     if spec.results.path:
         return Path(spec.results.path)
+    if spec.checkpoint.resume != "no" and (latest := latest_result(Path("results"), spec.name)):
+        return latest
     number = 1
     while (path := Path("results") / f"{spec.name}{'' if number == 1 else f'-{number}'}.h5").exists():
         number += 1

@@ -32,7 +32,8 @@ def cli(context: click.Context) -> None:
 @click.argument("job", required=False)
 @changes
 @click.option("--out", metavar="FILE", help="Where to write the results (results.path of the job).")
-def run(job: str | None = None, overrides: tuple[str, ...] = (), out: str | None = None) -> None:
+@click.option("--resume", is_flag=True, help="Go on from the newest checkpoint (checkpoint.resume=must).")
+def run(job: str | None = None, overrides: tuple[str, ...] = (), out: str | None = None, resume: bool = False) -> None:
     """Run JOB, a TOML file or one of Async-FL's JSON files; without one, the quickstart.
 
     Alone it runs in one process, where breakpoints work; mpirun, srun or torchrun make it many. No key chooses.
@@ -40,7 +41,7 @@ def run(job: str | None = None, overrides: tuple[str, ...] = (), out: str | None
     placement, outlook = take_place()
     from hpcfl.runner import run_job
 
-    run_job(placement, outlook, job, overrides, out)
+    run_job(placement, outlook, job, (*overrides, *(["checkpoint.resume=must"] if resume else [])), out)
 
 
 @cli.command()

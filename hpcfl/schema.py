@@ -223,13 +223,33 @@ class Results(Section):
     """Where to write it; without it the first free one of results/NAME.h5, results/NAME-2.h5, ..."""
     overwrite: bool = False
     """Replace a file that exists."""
+    keep_every: Annotated[int, Field(ge=0)] = 0
+    """Keep the global model in the file after every so many server steps; 0 keeps the final one only."""
 
 
 class Checkpoint(Section):
-    """What is kept of a run beside its end."""
+    """How a run survives: where it stands is written down, and a later start goes on from there."""
 
     every: Annotated[int, Field(ge=0)] = 0
-    """Keep the global model in the result file after every so many server steps; 0 keeps the final one only."""
+    """Server steps between two checkpoints; 0 makes one only when the run is asked to end (Ctrl-C, SIGTERM, SIGUSR2) or
+    Slurm's time limit is near."""
+    keep: Positive = 2
+    """How many of the newest are kept."""
+    path: Annotated[str, Field(min_length=1)] | None = None
+    """Their folder, which every rank reaches; without it the result file's name with .checkpoint behind it."""
+    resume: Literal["no", "auto", "must"] = "no"
+    """no: begin anew; auto: go on from the newest checkpoint, begin anew where none is; must (which `run --resume`
+    means): an error where none is."""
+    margin_s: NotNegative = 15.0
+    """Seconds to spare before Slurm's time limit, beside twice the longest of the last steps and the writing."""
+    requeue: bool = False
+    """Under Slurm: put the job back into the queue when SIGUSR2 or the time limit ended it."""
+
+    @model_validator(mode="after")
+    def _goes_on(self) -> Checkpoint:
+        if self.requeue and self.resume == "no":
+            raise ValueError('requeue = true needs resume = "auto": the next start would begin anew')
+        return self
 
 
 class Device(Section):
@@ -316,7 +336,7 @@ class JobSpec(Section):
     tracking: Tracking = Tracking()
     """Curves elsewhere, beside the result file."""
     checkpoint: Checkpoint = Checkpoint()
-    """What is kept on the way."""
+    """Going on after an interruption."""
     device: Device = Device()
     """Where it computes."""
 

@@ -31,6 +31,7 @@ LEVELS = {
     "schema": 0,
     "signals": 0,
     "sums": 0,
+    "timelimit": 0,
     # 1: parts that know nothing of one another
     "data": 1,
     "messages": 1,
@@ -45,6 +46,7 @@ LEVELS = {
     # 2: client training and pools
     "answers": 2,
     "batched": 2,
+    "checkpoint": 2,
     "collective": 2,
     "farm": 2,
     "home": 2,
@@ -62,9 +64,11 @@ LEVELS = {
     "build": 4,
     "components": 4,
     "doctor": 4,
+    "ending": 4,
     "environment": 4,
     "execution": 4,
     "federation": 4,
+    "past": 4,
     "rank": 4,
     "recipe": 4,
     "report": 4,
