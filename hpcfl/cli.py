@@ -11,6 +11,7 @@ import click
 from hpcfl import __version__
 from hpcfl.options import changes
 from hpcfl.queueing import cancel, status, submit
+from hpcfl.sweeping import sweep
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -96,20 +97,6 @@ def plan(job: str, overrides: tuple[str, ...], model_bytes: float) -> None:
 
 
 @cli.command()
-@click.argument("file", metavar="FILE.toml")
-@changes
-@click.option("--parallel", type=click.IntRange(1), help="Cells that run at a time. [run.parallel]")
-@click.option("--ranks", type=click.IntRange(1), help="Ranks of each cell. [run.ranks]")
-@click.option("--dry-run", is_flag=True, help="Tell what would be run.")
-@click.option("--task", type=click.IntRange(0), help="Run the cells of this task of a Slurm array.")
-def sweep(file: str, overrides: tuple[str, ...], **given: Any) -> None:
-    """Run the jobs of a sweep FILE.toml: a grid or a list over any keys. Again, it runs what is missing or failed."""
-    from hpcfl.sweep.command import sweep as run_sweep
-
-    sys.exit(run_sweep(file, overrides, **given))
-
-
-@cli.command()
 @click.argument("file", metavar="FILE")
 def show(file: str) -> None:
     """Print what ran, where, and how it went."""
@@ -157,7 +144,7 @@ def bench(
     measure(placement, rendezvous, wanted, overrides, repeats, as_json, profile)
 
 
-for command in (submit, status, cancel):
+for command in (sweep, submit, status, cancel):
     cli.add_command(command)
 
 

@@ -70,6 +70,7 @@ LEVELS = {
     "federation": 4,
     "past": 4,
     "rank": 4,
+    "preflight": 4,
     "recipe": 4,
     "report": 4,
     "runner": 4,
@@ -82,6 +83,7 @@ LEVELS = {
     "cli": 5,
     "options": 5,
     "queueing": 5,
+    "sweeping": 5,
 }
 """Module or package (with all of its modules) -> level."""
 

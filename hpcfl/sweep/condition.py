@@ -13,6 +13,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from hpcfl.checkpoint.identity import ABSENT, FREE, flat
 from hpcfl.errors import JobError, ResultError
 from hpcfl.results import Reader, open_results
 from hpcfl.results.format import FORMAT
@@ -21,17 +22,14 @@ from hpcfl.sweep.file import Cell
 
 __all__ = ["Condition", "differences", "inspect", "step_of"]
 
-FREE = ("results", "tracking", "checkpoint", "server.timeout_s", "data.root", "data.cache", "data.download",
-        "data.stage")  # fmt: skip
-"""What may differ between two jobs that are the same: nothing of it decides a number."""
-
 
 @dataclass(frozen=True)
 class Condition:
     """What is there of a cell."""
 
     status: str
-    """done, running (by another process), unfinished, missing, or foreign: a file that is not this cell's."""
+    """done; running, by another process; unfinished; empty, a file without a round; missing; or foreign, a file that is
+    not this cell's."""
     note: str = ""
     """Of a foreign one: what it is."""
     accuracy: float = math.nan
@@ -52,8 +50,8 @@ def inspect(cell: Cell) -> Condition:
                 return Condition("foreign", f"holds another job: {'; '.join(differ)}")
             return Condition("done" if run.finished else "unfinished", "", *reached(run))
     except ResultError as failure:
-        # killed before its first round, or while it made the file: it was a result file, but there is nothing in it
-        return Condition("unfinished") if is_ours(cell.path) else Condition("foreign", str(failure))
+        # killed before its first round: it is a result file, but there is nothing in it
+        return Condition("empty") if is_ours(cell.path) else Condition("foreign", str(failure))
 
 
 def step_of(cell: Cell) -> tuple[int, float]:
@@ -78,19 +76,15 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
         there = JobSpec.parse(dict(there), "").resolved()
     old, new = flat(there), flat(here)
     return [
-        f"{key} is {old.get(key, 'not given')!r} there and {new.get(key, 'not given')!r} here"
+        f"{key.replace('.params.', '.')} is {old.get(key, ABSENT)!r} there and {new.get(key, ABSENT)!r} here"
         for key in sorted(old.keys() | new.keys())
-        if old.get(key) != new.get(key) and not any(f"{key}.".startswith(f"{free}.") for free in FREE)
+        if old.get(key, ABSENT) != new.get(key, ABSENT) and not is_free(key)
     ]
 
 
-def flat(job: Mapping[str, Any], at: str = "") -> dict[str, Any]:
-    """Dotted key -> value."""
-    found: dict[str, Any] = {}
-    for word, value in job.items():
-        key = at if word == "params" else f"{at}.{word}".lstrip(".")
-        found |= flat(value, key) if isinstance(value, Mapping) else {key: value}
-    return found
+def is_free(key: str) -> bool:
+    """Whether the key decides no number, so that jobs which differ in it are the same."""
+    return any(f"{key}.".startswith(f"{free}.") for free in FREE)
 
 
 def locked(path: Path) -> bool:

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
@@ -17,12 +18,15 @@ from hpcfl.errors import LaunchError
 from hpcfl.launch import mpirun
 from hpcfl.sweep.condition import Condition, inspect
 from hpcfl.sweep.file import Cell, Run
+from hpcfl.timelimit import UNFINISHED
 
 __all__ = ["Outcome", "launcher", "run_cells"]
 
 POLL_S = 0.1
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
 """What asks for an end. SIGUSR2 is Slurm's word before the time limit, and passed on as it came."""
+AGAIN = {"unfinished": ["checkpoint.resume=auto"], "empty": ["results.overwrite=true"]}
+"""What a cell that ran before needs to be told: one without a checkpoint begins anew by itself."""
 LAST_WORDS = 4096
 """Bytes at the end of a log in which the reason of a failure is looked for."""
 
@@ -47,10 +51,13 @@ class Running:
     began: float = field(default_factory=monotonic)
 
 
-def run_cells(cells: Iterable[tuple[Cell, Condition]], run: Run, progress: Any) -> dict[str, Outcome]:
+def run_cells(
+    cells: Iterable[tuple[Cell, Condition]], run: Run, progress: Any, link: Path | None = None
+) -> dict[str, Outcome]:
     """Name -> outcome of all cells, `run.parallel` at a time, in their order.
 
-    The first Ctrl-C, SIGTERM or SIGUSR2 is passed on to the cells at work, and no other begins; the second kills them.
+    `link` is made to lead to the result file of the cell that began last. The first Ctrl-C, SIGTERM or SIGUSR2 is
+    passed on to the cells at work, and no other begins; the second kills them.
     """
     start = launcher(run)
     waiting, working, outcomes = deque(cells), list[Running](), dict[str, Outcome]()
@@ -68,8 +75,12 @@ def run_cells(cells: Iterable[tuple[Cell, Condition]], run: Run, progress: Any) 
                 cell, condition = waiting.popleft()
                 working.append(Running(cell, begin(cell, condition, start)))
                 progress.began(cell)
+                if link:
+                    point(link, cell)
             for each in [each for each in working if each.process.poll() is not None]:
                 working.remove(each)
+                if each.process.returncode == UNFINISHED:  # Slurm's limit is near: the next one would not get far
+                    asked.append(signal.SIGUSR2)
                 outcomes[each.cell.name] = ended(each, bool(asked))
                 progress.ended(each.cell, outcomes[each.cell.name])
             progress.look([each.cell for each in working])
@@ -103,13 +114,24 @@ def launcher(run: Run, environ: Mapping[str, str] = os.environ) -> list[str]:
 
 def begin(cell: Cell, condition: Condition, start: list[str]) -> subprocess.Popen:
     """Start the cell in a session of its own: the keyboard's Ctrl-C reaches it through this process alone."""
-    again = [] if condition.status == "missing" else ["--set", "results.overwrite=true"]
+    changes = list(AGAIN.get(condition.status, ()))
+    if cell.job.spec.checkpoint.requeue:  # the task goes back into the queue as a whole
+        changes.append("checkpoint.requeue=false")
+    again = [word for change in changes for word in ("--set", change)]
     cell.log.parent.mkdir(parents=True, exist_ok=True)
     with cell.log.open("wb") as log:
         return subprocess.Popen(
             [*start, sys.executable, "-m", "hpcfl", *cell.arguments, *again],
             stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
+
+
+def point(link: Path, cell: Cell) -> None:
+    """Make the link lead to the cell's result file, whatever it led to."""
+    with suppress(OSError):  # it only serves `hpcfl status`
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(cell.path.absolute())
 
 
 def ending(times: int) -> int:
