@@ -33,7 +33,7 @@ def submit(
     tasks = sorted({read.cells.index(cell) // read.run.pack for cell in todo})
     waiting = [] if dry else sorted(set(tasks) & queued(read.path))
     tasks = [task for task in tasks if task not in waiting]
-    asked = f"{read.name}: {len(read.cells)} cells, {len(read.cells) - len(todo)} of them done"
+    asked = f"{read.name}: {len(read.cells)} cells, {len(todo)} to do"
     if waiting:
         asked += f"; in the queue already: task{'s' * (len(waiting) > 1)} {array(waiting)}"
     if not tasks:

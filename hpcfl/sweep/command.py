@@ -132,4 +132,4 @@ def summary(read: Sweep, cells: Sequence[Cell], conditions: dict[str, Condition]
         counted[condition.status] = counted.get(condition.status, 0) + 1
     said = ", ".join(f"{count} {status}" for status, count in sorted(counted.items()))
     each = f"{read.run.ranks} rank{'s' * (read.run.ranks > 1)} each, {read.run.parallel} at a time"
-    return f"{read.name}: {len(cells)} cells ({said}), {each}; results in {read.folder}"
+    return f"{read.name}: {len(cells)} cell{'s' * (len(cells) > 1)} ({said}), {each}; results in {read.folder}"
