@@ -12,7 +12,7 @@ from pathlib import Path
 from hpcfl.data import find_cache
 from hpcfl.schema import JobSpec
 
-__all__ = ["Costs", "assumed", "known", "remember"]
+__all__ = ["Costs", "assumed", "known", "remember", "timed"]
 
 BASE_BYTES = 550e6
 """A rank before it has data or a model: Python, PyTorch and the other libraries (the CPU build of PyTorch 2.13)."""
@@ -46,6 +46,8 @@ class Costs:
     """One local step of one client."""
     evaluate_s: float = 0.0
     """The test set, once."""
+    private: bool = False
+    """Whether a client stays on one rank, with what it keeps."""
     program: int = 1
     """Most clients that are trained as one program."""
     origin: str = ""
