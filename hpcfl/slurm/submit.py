@@ -32,7 +32,7 @@ def submit(
     if wanted.get("requeue"):
         overrides = (*REQUEUED, *overrides)
     file = check(job, overrides, out, wanted.get("array"), writes=not dry_run)
-    request, result = prepare(job, file, overrides, out, wanted)
+    request, result = prepare(job, file, overrides, out, {**wanted, "requeue": file.spec.checkpoint.requeue})
     text = script(request, site)
     if dry_run:
         print(text, end="")
@@ -64,7 +64,8 @@ def check(
 
         for number in numbers:
             path = Path(fill(name_result(files[0], out, array), number))
-            Writer(path, overwrite=files[0].spec.results.overwrite).close()  # which says what is wrong with the path
+            taken = files[0].spec.results.overwrite or files[0].spec.checkpoint.resume != "no"
+            Writer(path, overwrite=taken).close()  # which says what is wrong with the path
     return files[0]
 
 

@@ -9,7 +9,7 @@ dir=$2 prefix=hf nodes=3 gpus=2 port=${HPCFL_TEST_SLURM_PORT:-17400} net=${HPCFL
 export SLURM_CONF=$dir/slurm.conf
 
 running() { [ -s "$1" ] && grep -qszF -- "$dir" "/proc/$(cat "$1")/cmdline" "/proc/$(cat "$1")/environ"; }
-wait_for() { timeout 30 sh -c "until $1; do sleep 0.1; done" 2>/dev/null; }
+wait_for() { timeout 30 sh -c "until $1; do sleep 0.1; done" >/dev/null 2>&1; }
 
 up() {
     mkdir -p "$dir"/{state,log,run}
