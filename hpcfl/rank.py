@@ -132,13 +132,18 @@ def build_pool(spec: JobSpec, parts: build.Parts, transport: Any, vault: Vault |
 def open_results(job: JobFile, path: Any, past: Past, parts: build.Parts) -> Writer:
     """The result file, made before any rank trains: what cannot be written, or tracked, is known now."""
     require(job.spec.tracking)
-    past.require_room(parts)
     kept = 1 + (job.spec.rounds // job.spec.results.keep_every if job.spec.results.keep_every else 0)
     expected = kept * 4 * parts.world.layout.size + job.spec.rounds * 200 + parts.owner.nbytes
     if parts.world.held_out is not None:
         expected += 16 * parts.world.clients * (1 + job.spec.rounds // job.spec.server.evaluate_every)
     overwrite, resumes = job.spec.results.overwrite or past.overwrite, past.checkpoint is not None
-    return Writer(path, overwrite=overwrite, expected_bytes=expected, resumes=resumes)
+    writer = Writer(path, overwrite=overwrite, expected_bytes=expected, resumes=resumes)
+    try:
+        past.require_room(parts)
+    except BaseException:
+        writer.close()
+        raise
+    return writer
 
 
 def download(placement: Placement, data: Any) -> None:
