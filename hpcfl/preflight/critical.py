@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from heapq import heapify, heappop, heappush, heapreplace
+from heapq import heappop, heappush, heapreplace
 
 from hpcfl.core import Job, Step, deal, programs, singly
 
@@ -34,20 +34,25 @@ def asynchronous(steps: Sequence[Step], private: bool) -> CriticalPath:
 
     def path(workers: int) -> list[float]:
         free = [[0.0] for _ in range(workers)] if private else [[0.0] * workers]
-        for shared in free:
-            heapify(shared)
         queues: list[list[tuple[float, tuple[int, int, int], float, int]]] = [[] for _ in free]
         ends: dict[tuple[int, int, int], float] = {}
         now, spans = 0.0, []
+
+        def take(home: int) -> None:
+            """The rank that is free first does what is due first."""
+            _, key, begins, length = heappop(queues[home])
+            ends[key] = max(free[home][0], begins) + length
+            heapreplace(free[home], ends[key])
+
         for step in steps:
             before = now
             for job in step.done:
-                home = job.client % len(free)
                 while job.key not in ends:  # what is due before it goes first
-                    _, key, begins, length = heappop(queues[home])
-                    ends[key] = max(free[home][0], begins) + length
-                    heapreplace(free[home], ends[key])
+                    take(job.client % len(free))
                 now = max(now, ends.pop(job.key))
+            for home, queue in enumerate(queues):  # taken before the new jobs came
+                while queue and free[home][0] < now:
+                    take(home)
             for job in step.start:
                 if not job.dropped:
                     heappush(queues[job.client % len(free)], (job.finish, job.key, now, job.steps))

@@ -42,8 +42,8 @@ def asynchronous_steps():
     "workers, spans",
     [
         (1, [2, 3, 2, 9]),  # one after the other, in the order of their virtual end
-        (2, [2, 1, 2, 7]),  # 0 and 1 begin; 0 again at 2 would be due before client 2, which began at 2 already? no: at 2
-        (3, [2, 1, 1, 5]),
+        (2, [2, 1, 1, 8]),  # client 0 again is due before client 2, which waits until 3
+        (3, [2, 1, 1, 5]),  # all begin at once
     ],
 )
 def test_free_ranks_take_what_is_due_first(workers, spans):
