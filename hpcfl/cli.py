@@ -146,7 +146,8 @@ def bench(
     """Measure hpcfl against plain loops that make the same steps, in this launch.
 
     Workloads: w1, bound by training; w2, by overhead; w3, by memory; traffic; async; all of them where none is named.
-    For a JOB file its settings of `execution` are compared. startup (alone) times the way to the first round.
+    For a JOB file its settings of `execution` are compared. checkpoint times rounds with one each (in the folder at
+    hand), startup (alone) the way to the first round.
     """
     placement, _ = take_place()
     from hpcfl.transport.rendezvous import meet

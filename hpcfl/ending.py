@@ -23,7 +23,7 @@ def conclude(
         tell("there is no checkpoint to go on from")
     else:
         tell(f"go on with: {go_on(argv, outlook.file)}")
-    if not keeper.signal and keeper.last <= keeper.first + 1:
+    if not keeper.signal and keeper.made <= 1:
         tell(f"the time limit hardly leaves room for a round, which takes {keeper.limit.step_s:.0f} s: ask for more")
     if keeper.signal in ENDS:
         return 128 + keeper.signal

@@ -94,6 +94,7 @@ def serve(
     # Open MPI gives rank 0 a terminal of its own, whatever its output really goes to
     live = environment["launcher"] != "openmpi"
     with Reporter(world.rounds, live=live) as progress, Trackers(spec, progress.line) as trackers, writer:
+        outlook.ask = say_once_more
         if checkpoint:
             writer.resume(checkpoint.step, job.text, spec.resolved(), environment, spec.clock == "virtual")
             outlook.place = f"after round {checkpoint.step} of {world.rounds}"
@@ -109,7 +110,6 @@ def serve(
         keeper = past.keeper(parts, pool, record, writer, progress.line, lambda: outlook.asked or asked())
         steps, at = past.steps(parts, pool, keeper)
         least = 0 if overlaps(parts.schedule) else spec.server.min_clients
-        outlook.ask = say_once_more
         with keeper:
             engine.run(world, parts.strategy, steps, pool, record, least, record.examine, keeper, at)
         outlook.ask = say_once_more if keeper.ends else None

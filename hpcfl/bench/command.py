@@ -11,6 +11,7 @@ import torch
 
 from hpcfl.bench.breakdown import break_down
 from hpcfl.bench.calibration import EXECUTION, assembled, compare, recommendation, settings
+from hpcfl.bench.checkpointing import checkpoints
 from hpcfl.bench.race import Ours, cores, race, rounds_of
 from hpcfl.bench.startup import time_startup
 from hpcfl.bench.table import show
@@ -26,7 +27,7 @@ from hpcfl.transport.rendezvous import Rendezvous
 __all__ = ["measure"]
 
 OTHERS = ("traffic", "async")
-STARTUP = "startup"
+CHECKPOINT, STARTUP = "checkpoint", "startup"
 TIMEOUT_S = 300.0
 REPEATS = 7
 """Of sums, broadcasts and updates."""
@@ -92,6 +93,8 @@ def measure(
         found["figures"] = []
         if "traffic" in names:
             found["figures"] += traffic(transport, large.world.initial, repeats or REPEATS)
+        if CHECKPOINT in names and placement.rank == 0:
+            found["figures"] += checkpoints(repeats or REPEATS)
         if "async" in names and placement.size > 1:
             found["figures"] += asynchronous(transport, large, light, repeats or REPEATS)
     if STARTUP in names:
@@ -101,8 +104,8 @@ def measure(
 
 
 def sort_out(wanted: Sequence[str], ranks: int) -> tuple[list[str], list[str]]:
-    """(names of workloads, job files); all workloads but the start-up where nothing is wanted."""
-    known = (*WORKLOADS, *OTHERS, STARTUP)
+    """(names of workloads, job files); all but the last two where nothing is wanted."""
+    known = (*WORKLOADS, *OTHERS, CHECKPOINT, STARTUP)
     files = [name for name in wanted if name not in known]
     for name in files:
         if not Path(name).is_file():

@@ -21,7 +21,7 @@ from torch import Tensor
 from hpcfl.checkpoint.folder import Checkpoint, clear, mark, place, prune, remove
 from hpcfl.checkpoint.server import Flight, write_server
 from hpcfl.core import Send, Step
-from hpcfl.errors import HpcflError, JobError
+from hpcfl.errors import JobError
 from hpcfl.results.files import reason, sync
 from hpcfl.timelimit import TimeLimit
 
@@ -83,6 +83,8 @@ class Keeper:
         """The signal that asked for it."""
         self.last = self.first = begin.step if begin else -1
         """The step after which the newest checkpoint was made, and that of the one that the run goes on from."""
+        self.made = 0
+        """Steps of this start."""
         self._position = begin.facts["position"] - 1 if begin else 0
         self._cut: Cut | None = None
         self._thread: Thread | None = None
@@ -105,6 +107,7 @@ class Keeper:
         over = bool(step.done) and step.index >= self._rounds
         if step.done:
             now = perf_counter()
+            self.made += 1
             self.limit.took(now - self._stepped)
             self._stepped = now
         if not over:
@@ -186,7 +189,7 @@ class Keeper:
             mark(path, cut.facts, pieces)
             self.last = cut.step
             prune(self._folder, self._keep)
-        except (OSError, RuntimeError, HpcflError) as failure:
+        except Exception as failure:  # whatever it is, the run is worth more than this checkpoint
             self._tell(cut.step, failure)
         self.limit.writing_s = self.blocked_s + perf_counter() - begin
 
