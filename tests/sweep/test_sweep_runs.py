@@ -3,14 +3,18 @@
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
+from threading import Event
+from time import monotonic
 
 import h5py
 import pytest
 
 from hpcfl.results import open_results
-from hpcfl.sweep.condition import differences, inspect
+from hpcfl.sweep.condition import differences, inspect, step_of
 from hpcfl.sweep.file import read_sweep
+from hpcfl.timelimit import UNFINISHED
 
 FAILING = """
 import os, pathlib
@@ -38,7 +42,7 @@ class Net(nn.Sequential):
         super().__init__(nn.Flatten(), nn.Linear(4, 2))
 
     def forward(self, x):
-        sleep(0.2)
+        sleep(0.05)
         return super().forward(x)
 """
 
@@ -115,20 +119,39 @@ def test_dry_run_prints_commands_that_run(launch, write, tmp_path):
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_an_end_is_an_end_of_all(launch, write, tmp_path, sent):
+def test_what_was_asked_to_end_goes_on_and_has_the_same_bits(launch, write, tmp_path, sent):
     (tmp_path / "slow.py").write_text(SLOW)
-    process = launch.start(1, "sweep", write("[grid]\nseed = [0, 1, 2]\n"), "--set", "model=slow.Net", "--set",
-                           "rounds=500", "--parallel", 2)  # fmt: skip
+    path = write("[grid]\nseed = [0, 1, 2]\n")
+    given = ("--set", "model=slow.Net", "--set", "rounds=60")
+    process = launch.start(1, "sweep", path, *given, "--parallel", 2)
+    cells = read_sweep(path, given[1::2]).cells[:2]
     begun = [process.stdout.readline() for _ in range(3)]
     assert "begins" in begun[2], begun
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     assert len(children) == 2
+    for cell in cells:
+        until(lambda cell=cell: step_of(replace(cell, path=tmp_path / cell.path))[0] >= 2)
     os.kill(process.pid, sent)
     said = process.communicate(timeout=60)[0]
-    assert process.returncode == 130, said
-    assert "not begun" in said
+    assert process.returncode == UNFINISHED, said
+    assert "base-seed2  stopped" in said
     assert "the same command goes on with what is missing" in said
     assert not any(Path(f"/proc/{child}").exists() for child in children)
+    again = launch(1, "sweep", path, *given, "--parallel", 3)
+    assert again.returncode == 0, again.stdout
+    assert "3 cells (1 missing, 2 unfinished)" in again.stdout
+    assert launch(1, "run", "base.toml", *given, "--set", "seed=1", "--out", "alone.h5").returncode == 0
+    with open_results(tmp_path / "results/many/base-seed1.h5") as run, open_results(tmp_path / "alone.h5") as alone:
+        assert len(run.restarts) == 1
+        assert all((run.model()[name] == tensor).all() for name, tensor in alone.model().items())
+
+
+def until(ready):
+    """Wait for something that comes soon."""
+    end = monotonic() + 100
+    while not ready():
+        assert monotonic() < end
+        Event().wait(0.05)
 
 
 def test_a_file_that_is_being_written_is_left_alone(launch, write, tmp_path, monkeypatch):
