@@ -8,7 +8,7 @@ by rounding alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,10 +18,11 @@ from torch.nn.functional import cross_entropy
 
 from hpcfl.core import Job
 from hpcfl.sgd import SGD
+from hpcfl.stacked import StackedLinear
 from hpcfl.strategies import FedAvg
 from hpcfl.training import Client, Trainer
 
-__all__ = ["Batched", "obstacle"]
+__all__ = ["Batched", "Trained", "obstacle"]
 
 ELEMENTWISE = (
     SGD,
@@ -45,12 +46,12 @@ class Replayed:
     `local` is run once more after each program; hooks change nothing but the client's state, a new dict every time.
     """
 
-    def __init__(self, zero: Tensor):
+    def __init__(self, losses: Tensor, row: int):
         self.steps = 0
         self.examples = 0
-        self.loss = zero
         self.results: list[Tensor] = []
         self.calls = 0
+        self._losses, self._row = losses, row
 
     def __call__(self, w: Tensor, *, epochs: int | None = None) -> Tensor:
         """As `training.Fit`."""
@@ -59,16 +60,34 @@ class Replayed:
         self.calls += 1
         return self.results[self.calls - 1]
 
+    @property
+    def loss(self) -> Tensor:
+        """As of `training.Fit`."""
+        return self._losses[self._row]
+
 
 class Task:
     """One client of a program: its job, and how far its `local` has come."""
 
-    def __init__(self, client: Client, sent: dict[str, Tensor], zero: Tensor):
-        self.client, self.sent = client, sent
-        self.fit = Replayed(zero)
+    def __init__(self, client: Client, sent: dict[str, Tensor], losses: Tensor, row: int):
+        self.client, self.sent, self.row = client, sent, row
+        self.fit = Replayed(losses, row)
         self.batches: np.random.Generator | None = None
         self.wanted: Wanted | None = None
         self.uploads: dict[str, Tensor] | None = None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came of a program's K clients, in the order of its jobs."""
+
+    uploads: dict[str, Tensor]
+    """name -> (K, ...), valid until the next program."""
+    steps: list[int]
+    examples: list[int]
+    """Samples seen."""
+    losses: Tensor
+    """(K,) float64: sums of the training loss over these samples."""
 
 
 class Batched:
@@ -86,21 +105,25 @@ class Batched:
         self._plain = type(trainer.strategy).local is FedAvg.local
         self._corrects = type(trainer.strategy).correct is not FedAvg.correct
 
-    def train(self, jobs: Sequence[Job], sents: Sequence[dict[str, Tensor]]) -> list[tuple[dict[str, Tensor], Any]]:
-        """(uploads, fit) of every job, as `Trainer.train` gives them, valid until the next program."""
-        zero = torch.zeros((), dtype=torch.float64, device=self._trainer.device)
-        tasks = [Task(self._trainer.client(job, {}), sent, zero) for job, sent in zip(jobs, sents)]
-        self._module.train()
+    def train(self, jobs: Sequence[Job], sents: Sequence[dict[str, Tensor]]) -> Trained:
+        """Train the clients of the jobs, each from what it was sent. Whatever a hook raises, goes through."""
+        losses = torch.zeros(len(jobs), dtype=torch.float64, device=self._trainer.device)
+        tasks = [
+            Task(self._trainer.client(job, {}), sent, losses, row) for row, (job, sent) in enumerate(zip(jobs, sents))
+        ]
+        if not self._module.training:  # it goes through all of its parts
+            self._module.train()
         if self._plain:
             for task in tasks:
                 task.wanted = Wanted(task.sent["w"], None)
-            self._run(tasks, 0)
-            return [({"w": task.fit.results[0]}, task.fit) for task in tasks]
-        program = 0
-        while waiting := [task for task in tasks if self._waits(task)]:
-            self._run(waiting, program)
-            program += 1
-        return [(task.uploads, task.fit) for task in tasks]
+            uploads = {"w": self._run(tasks, losses, 0)}
+        else:
+            program = 0
+            while waiting := [task for task in tasks if self._waits(task)]:
+                self._run(waiting, losses, program)
+                program += 1
+            uploads = stacked([task.uploads for task in tasks])
+        return Trained(uploads, [task.fit.steps for task in tasks], [task.fit.examples for task in tasks], losses)
 
     def _waits(self, task: Task) -> bool:
         """Run the client's `local` as far as it goes; whether that is to another call of `fit`."""
@@ -115,8 +138,8 @@ class Batched:
             task.wanted = wanted
         return task.uploads is None
 
-    def _run(self, tasks: list[Task], program: int) -> None:
-        """Train what each task wants, one step of all at a time."""
+    def _run(self, tasks: list[Task], losses: Tensor, program: int) -> Tensor:
+        """(tasks, P): what each task wants, trained, one step of all at a time; their losses are added up."""
         trainer = self._trainer
         stack = self._stack(program, len(tasks))
         begin = [task.wanted.w for task in tasks]
@@ -133,13 +156,14 @@ class Batched:
         for group in optimizer.param_groups:
             group["lr"] = tasks[0].client.lr
         places, counts = self._plan(tasks)
-        losses = torch.zeros(len(tasks), dtype=torch.float64, device=trainer.device)
-        ends, results = (counts > 0).sum(1).tolist(), list(stack)
+        ends = (counts > 0).sum(1).tolist()
+        ended: dict[int, Tensor] = {}
         early: dict[int, list[int]] = {}
         for row, end in enumerate(ends):
             if end < places.shape[1]:
                 early.setdefault(end - 1, []).append(row)
         weights = torch.from_numpy(counts).to(trainer.device)
+        mine = losses if len(tasks) == len(losses) else losses.new_zeros(len(tasks))
         for step in range(places.shape[1]):
             x, labels = trainer.samples.batch(places[:, step].flatten())
             loss = self._losses(leaves, x.unflatten(0, places[:, step].shape), labels.view(len(tasks), -1), tasks,
@@ -150,15 +174,18 @@ class Batched:
             for parameter, grad in zip(parameters, grads):
                 parameter.grad = grad
             optimizer.step()
-            losses.add_(loss.detach() * weights[:, step])
+            mine.add_(loss.detach() * weights[:, step])
             for row in early.get(step, ()):
-                results[row] = stack[row].clone()
-        examples = counts.sum(1).tolist()
-        for row, (task, result) in enumerate(zip(tasks, results)):
-            task.fit.steps += ends[row]
-            task.fit.examples += examples[row]
-            task.fit.loss = losses[row] + task.fit.loss
+                ended[row] = stack[row].clone()
+        for row, result in ended.items():
+            stack[row] = result
+        if mine is not losses:
+            losses[[task.row for task in tasks]] += mine
+        for task, steps, examples, result in zip(tasks, ends, counts.sum(1).tolist(), stack):
+            task.fit.steps += steps
+            task.fit.examples += examples
             task.fit.results.append(result)
+        return stack
 
     def _plan(self, tasks: list[Task]) -> tuple[Tensor, np.ndarray]:
         """(K, S, B) places in the training set, padded; and (K, S) how many of each batch are real."""
@@ -191,7 +218,8 @@ class Batched:
         self, leaves: dict[str, Tensor], x: Tensor, labels: Tensor, tasks: list[Task], counts: np.ndarray
     ) -> Tensor:
         """(K,) each client's mean loss over the real samples of its batch; 0 for one that has none."""
-        logits = vmap(lambda parameters, batch: functional_call(self._module, parameters, (batch,)))(leaves, x)
+        with StackedLinear():
+            logits = vmap(lambda parameters, batch: functional_call(self._module, parameters, (batch,)))(leaves, x)
         if self._smoothing is None:
             strategy, nothing = self._trainer.strategy, logits.new_zeros(())
             return torch.stack([
@@ -222,6 +250,13 @@ class Batched:
         while len(self._stacks) <= number:
             self._stacks.append(torch.empty(self.size, self._trainer.layout.size, device=self._trainer.device))
         return self._stacks[number][:rows]
+
+
+def stacked(uploads: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """One dict of (K, ...) out of K dicts; ValueError or RuntimeError where they are not alike."""
+    if any(each.keys() != uploads[0].keys() for each in uploads):
+        raise ValueError("clients upload different things")
+    return {name: torch.stack([each[name] for each in uploads]) for name in uploads[0]}
 
 
 def obstacle(trainer: Trainer) -> str | None:

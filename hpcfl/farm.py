@@ -257,7 +257,7 @@ class Farm:
     def _combine(
         self, step: Step, arrived: list[tuple[Update, dict[str, Tensor]]]
     ) -> tuple[dict[str, Tensor], dict[str, list[Tensor]]]:
-        """Means and gathered uploads, with the bits that the Collective gives them."""
+        """Means and gathered uploads. A single update is its own mean; several have the bits of the Collective's."""
         means: dict[str, Tensor] = {}
         each: dict[str, list[Tensor]] = {}
         device = self._trainer.device
@@ -272,6 +272,9 @@ class Farm:
                         "versions: this algorithm needs a synchronous schedule"
                     )
                 each[name] = values
+                continue
+            if len(values) == 1:
+                means[name] = values[0].float()
                 continue
             counts = [update.job.counts(how) for update, _ in arrived]
             planned = sum(job.counts(how) for job in step.done)

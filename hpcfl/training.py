@@ -56,7 +56,8 @@ class Samples:
 
     def batch(self, index: Tensor | slice) -> tuple[Tensor, Tensor]:
         """Samples (B, ...) float32, or int64 tokens, and labels (B,)."""
-        x = self.x[index]
+        rows = isinstance(index, Tensor)
+        x = self.x.index_select(0, index) if rows else self.x[index]  # a fifth of the time of self.x[index]
         if x.dtype == torch.uint8:
             x = x * self._scale - self._shift
         return (x.permute(0, 3, 1, 2) if self._channels_last else x), self.y[index]
@@ -184,12 +185,14 @@ class Trainer:
         # Gradients lie in one vector only for a strategy that looks at them: it costs 3 % of a small CNN's step.
         corrects = type(strategy).correct is not FedAvg.correct
         self.grad = torch.zeros(self.layout.trainable, device=device) if corrects else None
-        self._world, self._parts, self._held_out = world, parts, held_out
+        self._world, self._held_out = world, held_out
         self.homes = Homes({"w": world.initial.to(device)} if strategy.private else {}, history=held_out is not None)
         self._spaces: list[Tensor] = []
         self._bound: Tensor | None = None
         self._test_batch_size = test_batch_size
-        self._counts = torch.from_numpy(world.counts).to(device)
+        counts = torch.from_numpy(world.counts).to(device)
+        self.holdings = [(torch.from_numpy(part).to(device), count) for part, count in zip(parts, counts)]
+        """Each client's places in the training set, and its training samples of each class."""
         carried = self.layout.views(world.initial)
         self._constants = [(tensor, tensor.clone()) for name, tensor in module.named_buffers() if name not in carried]
         self.layout.bind(module, world.initial.to(device, copy=True), self.grad)
@@ -223,7 +226,8 @@ class Trainer:
         self.seed(client)
         for tensor, first in self._constants:
             tensor.copy_(first)
-        self.module.train()
+        if not self.module.training:  # it goes through all of its parts
+            self.module.train()
         return Fit(self, client, sent)
 
     def seed(self, client: Client) -> None:
@@ -235,13 +239,13 @@ class Trainer:
 
     def client(self, job: Job, state: dict[str, Tensor]) -> Client:
         """The client of a job, with its data and what it has at home."""
-        rates = self.recipe.rates
+        rates, (index, counts) = self.recipe.rates, self.holdings[job.client]
         return Client(
             id=job.client,
             version=job.version,
             visit=job.visit,
-            index=torch.from_numpy(self._parts[job.client]).to(self.device),
-            counts=self._counts[job.client],
+            index=index,
+            counts=counts,
             epochs=job.epochs,
             lr=rates[min(job.version, len(rates) - 1)],
             loss=self.recipe.loss,

@@ -52,6 +52,7 @@ LEVELS = {
     "home": 2,
     "share": 2,
     "sgd": 2,
+    "stacked": 2,
     "tenders": 2,
     "training": 2,
     "wallclock": 2,

@@ -44,7 +44,7 @@ def test_mean_agrees_with_float64(shape):
     expected = sum(weight * value.double() for value, weight in zip(values, weights))
     assert mean.dtype == torch.float32
     assert mean.shape == shape
-    exact = add_up(values, weights, range(9)).total.double() * QUANTUM
+    exact = add_up(values, weights, range(9)).total
     assert (exact - expected).abs().max() < 1e-9
     assert torch.equal(mean, exact.float())
 
@@ -61,7 +61,7 @@ def test_values_are_rounded_to_the_nearest_quantum():
     total = ExactSum((5,), CPU)
     total.add(torch.tensor([0.49, 0.51, -0.49, -0.51, 7.0], dtype=torch.float64) * QUANTUM, 1.0)
     total.settle()
-    assert total.total.tolist() == [0, 1, 0, -1, 7]
+    assert (total.total / QUANTUM).tolist() == [0, 1, 0, -1, 7]
 
 
 @pytest.mark.parametrize("sign", [1, -1])
@@ -96,6 +96,34 @@ def test_a_rank_without_clients_adds_nothing():
     total = ExactSum((2,), CPU)
     total.settle()
     assert total.total.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("kind", [ExactSum, FloatSum])
+@pytest.mark.parametrize("shape", [(), (1,), (3, 5), (CHUNK + 1,)])
+def test_a_stack_is_added_as_its_rows_are(kind, shape):
+    values, weights = draws(shape)
+    expected, found = kind(shape, CPU), kind(shape, CPU)
+    for value, weight in zip(values, weights):
+        expected.add(value, weight)
+    found.add(values[0], weights[0])
+    found.add_stack(torch.stack(values[1:4]), weights[1:4])
+    found.add_stack(torch.stack(values[4:]), weights[4:])
+    assert (found.mean(1.0) - expected.mean(1.0)).abs().max() < 1e-7
+    if kind is ExactSum:
+        assert (found.total - expected.total).abs().max() <= QUANTUM  # rounded twice at most
+
+
+@pytest.mark.parametrize("kind", [ExactSum, FloatSum])
+def test_a_cleared_sum_begins_anew(kind):
+    total = kind((2,), CPU)
+    total.add(torch.tensor([1.0, 2.0]), 0.5)
+    total.clear()
+    total.settle()
+    assert total.mean(1.0).tolist() == [0.0, 0.0]
+    total.clear()
+    total.add_stack(torch.tensor([[4.0, 2.0], [0.0, 2.0]]), [0.5, 0.25])
+    total.settle()
+    assert total.mean(0.5).tolist() == [4.0, 3.0]
 
 
 @pytest.mark.parametrize("kind", [ExactSum, FloatSum])

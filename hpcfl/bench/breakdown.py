@@ -87,6 +87,9 @@ class Stopwatch:
         return perf_counter()
 
 
+SUMMING = ("add", "add_stack", "clear", "settle", "mean")
+
+
 def calls(ours: Ours) -> list[tuple[Any, str, str]]:
     """(owner, method, part): what a round calls. Frozen strategies, and torch's tensors, are watched by their class."""
     parts, trainer = ours.parts, ours.parts.trainer
@@ -106,7 +109,7 @@ def calls(ours: Ours) -> list[tuple[Any, str, str]]:
         *([(parts.batched, "train", "stacked clients")] if parts.batched else []),
         (optimizer, "step", "optimizer step"),
         (share, "largest", "check, sum"),
-        *((kind, verb, "check, sum") for kind in (ExactSum, FloatSum) for verb in ("add", "clear", "settle", "mean")),
+        *((kind, verb, "check, sum") for kind in (ExactSum, FloatSum) for verb in SUMMING),
         (type(parts.strategy), "combine", "combine"),
     ]
 

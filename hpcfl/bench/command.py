@@ -75,7 +75,8 @@ def measure(
     for file, ways in tried.items():
         agree(placement, rendezvous, lambda file=file, ways=ways: refuse(file, ways))
     large = built.get("w1") or (build(packaged("w1")) if set(OTHERS) & set(names) else None)
-    light = build(packaged("quickstart")) if "async" in names else None
+    heavier = ("partition.clients=40", "data.samples=320")
+    sizes = [build(packaged("quickstart")), build(packaged("w3", heavier))] if "async" in names else []
     found: dict[str, Any] = {"ranks": placement.size, "device": str(device), "cores": cores()}
     with connect(placement, rendezvous, device, TIMEOUT_S) as transport:
         found["backend"] = transport.backend
@@ -96,7 +97,8 @@ def measure(
         if CHECKPOINT in names and placement.rank == 0:
             found["figures"] += checkpoints(repeats or REPEATS)
         if "async" in names and placement.size > 1:
-            found["figures"] += asynchronous(transport, large, light, repeats or REPEATS)
+            light, heavy = sizes
+            found["figures"] += asynchronous(transport, light, (large, heavy), repeats or REPEATS)
     if STARTUP in names:
         found[STARTUP] = time_startup(repeats or STARTS)
     if placement.rank == 0:

@@ -28,8 +28,9 @@ class Task:
         samples = parts.trainer.samples
         clients = [parts.trainer.client(parts.world.job(k, 0, 0.0), {}) for k in range(parts.world.clients)]
         self.lr = clients[0].lr
-        self.data = [tuple(part.contiguous() for part in samples.batch(client.index)) for client in clients]
-        """(samples, labels) of each client."""
+        self.data = [tuple(part.clone(memory_format=torch.contiguous_format) for part in samples.batch(client.index))
+                     for client in clients]  # fmt: skip
+        """(samples, labels) of each client, as they come from a file: images channel by channel."""
 
     def module(self) -> nn.Module:
         """The model that every run of the workload starts from."""

@@ -21,7 +21,7 @@ up() {
         --log-file="$dir/log/munged" --seed-file="$dir/seed"
     ip addr add "$net.254/24" dev "hpcfl$port"
     ip link set "hpcfl$port" up
-    { cat /etc/hosts; for ((i = 1; i <= nodes; i++)); do echo "$net.$i $prefix$i"; done; } >"$dir/hosts"
+    { for ((i = 1; i <= nodes; i++)); do echo "$net.$i $prefix$i"; done && cat /etc/hosts; } >"$dir/hosts"
     printf 'options timeout:1 attempts:1\nnameserver 127.0.0.1\n' >"$dir/resolv.conf" # names are in hosts
     cat >"$SLURM_CONF" <<CONF
 ClusterName=hpcfl$port
