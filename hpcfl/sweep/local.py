@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 
 from hpcfl.errors import LaunchError
 from hpcfl.launch import mpirun
+from hpcfl.signals import ECHO_S
 from hpcfl.sweep.condition import Condition, inspect
 from hpcfl.sweep.file import Cell, Run
 from hpcfl.timelimit import UNFINISHED
@@ -57,16 +59,20 @@ def run_cells(
     """Name -> outcome of all cells, `run.parallel` at a time, in their order.
 
     `link` is made to lead to the result file of the cell that began last. The first Ctrl-C, SIGTERM or SIGUSR2 is
-    passed on to the cells at work, and no other begins; the second kills them.
+    passed on to the cells at work, and no other begins; the second one kills them, if the first was no SIGUSR2.
     """
     start = launcher(run)
     waiting, working, outcomes = deque(cells), list[Running](), dict[str, Outcome]()
     asked: list[int] = []
+    heard = -math.inf
 
     def pass_on(number: int, _: object) -> None:
-        asked.append(number)
-        for each in working:
-            tell(each.process, number if len(asked) == 1 and number == signal.SIGUSR2 else ending(len(asked)))
+        nonlocal heard
+        echo, heard = monotonic() - heard < ECHO_S, monotonic()
+        if not (asked and echo):
+            for each in working:
+                tell(each.process, ending(number, asked, start))
+            asked.append(number)
 
     before = {number: signal.signal(number, pass_on) for number in SIGNALS}
     try:
@@ -134,9 +140,15 @@ def point(link: Path, cell: Cell) -> None:
         link.symlink_to(cell.path.absolute())
 
 
-def ending(times: int) -> int:
-    """The signal for the first request to end, and for the next ones."""
-    return signal.SIGTERM if times == 1 else signal.SIGKILL
+def ending(number: int, before: Sequence[int], start: Sequence[str]) -> int:
+    """What the cells get of the signal: SIGKILL if they were asked to end before, other than by SIGUSR2.
+
+    mpirun passes on SIGTERM, but dies of SIGUSR2.
+    """
+    if set(before) - {signal.SIGUSR2}:
+        return signal.SIGKILL
+    through_mpirun = bool(start) and Path(start[0]).name == "mpirun"
+    return signal.SIGUSR2 if number == signal.SIGUSR2 and not through_mpirun else signal.SIGTERM
 
 
 def tell(process: subprocess.Popen, number: int) -> None:

@@ -14,6 +14,7 @@ import pytest
 from hpcfl.results import open_results
 from hpcfl.sweep.condition import differences, inspect, step_of
 from hpcfl.sweep.file import read_sweep
+from hpcfl.sweep.local import ending
 from hpcfl.timelimit import UNFINISHED
 
 FAILING = """
@@ -144,6 +145,21 @@ def test_what_was_asked_to_end_goes_on_and_has_the_same_bits(launch, write, tmp_
     with open_results(tmp_path / "results/many/base-seed1.h5") as run, open_results(tmp_path / "alone.h5") as alone:
         assert len(run.restarts) == 1
         assert all((run.model()[name] == tensor).all() for name, tensor in alone.model().items())
+
+
+@pytest.mark.parametrize(
+    "number, before, start, sent",
+    [
+        (signal.SIGINT, [], [], signal.SIGTERM),
+        (signal.SIGUSR2, [], [], signal.SIGUSR2),
+        (signal.SIGUSR2, [], ["srun"], signal.SIGUSR2),
+        (signal.SIGUSR2, [], ["/bin/mpirun", "-np"], signal.SIGTERM),
+        (signal.SIGTERM, [signal.SIGUSR2], [], signal.SIGTERM),
+        (signal.SIGTERM, [signal.SIGINT], [], signal.SIGKILL),
+    ],
+)
+def test_what_cells_get_of_a_signal(number, before, start, sent):
+    assert ending(number, before, start) == sent
 
 
 def until(ready):
