@@ -96,7 +96,7 @@ def time_program(parts: Parts, cohort: Sequence[Job], order: Order) -> float:
     sents, seconds = [order.sent(job) for job in jobs], math.inf
     for _ in range(REPEATS):
         trained, taken = timed(parts.trainer.device, lambda: parts.batched.train(jobs, sents))
-        seconds = min(seconds, taken / max(1, sum(fit.steps for _, fit in trained)))
+        seconds = min(seconds, taken / max(1, sum(trained.steps)))
     return seconds
 
 
