@@ -74,6 +74,7 @@ def test_again_runs_only_what_is_missing_or_failed(launch, write, tmp_path):
     assert "begins" not in launch(1, "sweep", path).stdout
 
 
+@pytest.mark.slow
 def test_cells_of_several_ranks_have_the_bits_of_one(launch, write, tmp_path):
     path = write("[grid]\nseed = [3]\n[run]\nranks = 2\n")
     done = launch(1, "sweep", path)
@@ -119,6 +120,7 @@ def test_dry_run_prints_commands_that_run(launch, write, tmp_path):
     assert "1 done" in launch(1, "sweep", "many.toml").stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_what_was_asked_to_end_goes_on_and_has_the_same_bits(launch, write, tmp_path, sent):
     (tmp_path / "slow.py").write_text(SLOW)
