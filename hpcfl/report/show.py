@@ -169,7 +169,7 @@ def costs(run: Reader) -> Table:
     fact(table, "wall", f"{wall:>10,.2f} s")
     for title, prefix in (("between ranks", "bytes"), ("clients would", "client_bytes")):
         up, down = (int(run.rounds[f"{prefix}_{way}"].sum()) for way in ("up", "down"))
-        fact(table, title, f"{_bytes(up)} to the server, {_bytes(down)} from it")
+        fact(table, title, f"{as_bytes(up)} to the server, {as_bytes(down)} from it")
     return table
 
 
@@ -220,7 +220,7 @@ def _number(value: float, form: str) -> str:
     return "-" if np.isnan(value) else form.format(value)
 
 
-def _bytes(count: float) -> str:
+def as_bytes(count: float) -> str:
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
