@@ -98,6 +98,7 @@ class Batched:
         self.size = size
         self._trainer = trainer
         self._module = trainer.module
+        self._linear = StackedLinear(trainer.module)
         self._stacks: list[Tensor] = []
         self._entries = [entry for entry in trainer.layout.entries if entry.kind == "parameter"]
         loss = trainer.recipe.loss
@@ -220,7 +221,7 @@ class Batched:
         self, leaves: dict[str, Tensor], x: Tensor, labels: Tensor, tasks: list[Task], counts: np.ndarray
     ) -> Tensor:
         """(K,) each client's mean loss over the real samples of its batch; 0 for one that has none."""
-        with StackedLinear():
+        with self._linear:
             logits = vmap(lambda parameters, batch: functional_call(self._module, parameters, (batch,)))(leaves, x)
         if self._smoothing is None:
             strategy, nothing = self._trainer.strategy, logits.new_zeros(())

@@ -22,7 +22,7 @@ from hpcfl.checkpoint.resume import latest_result
 from hpcfl.components import construct, locate, make
 from hpcfl.compression import feed_back
 from hpcfl.core import World, first_line
-from hpcfl.data import Dataset, Labels, class_counts, find_cache, find_root, load, owners
+from hpcfl.data import Dataset, Labels, class_counts, find_cache, find_root, find_stage, load, owners
 from hpcfl.errors import JobError, LaunchError
 from hpcfl.execution import choose
 from hpcfl.federation import (
@@ -112,7 +112,7 @@ def assemble(job: JobFile, device: torch.device, *, trains: bool, serves: bool) 
     schedule = build_schedule(spec)
     dataset = load(
         spec.data.name, root=find_root(spec.data.root, os.environ), params=spec.data.params,
-        cache=find_cache(spec.data.cache, os.environ),
+        cache=find_cache(spec.data.cache, os.environ), stage=find_stage(spec.data.stage, os.environ),
     )  # fmt: skip
     labels = Labels(dataset.y_train, dataset.classes, dataset.holders)
     dealt = deal_samples(spec, labels, strategy.pooled)

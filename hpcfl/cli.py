@@ -9,10 +9,9 @@ from typing import Any
 import click
 
 from hpcfl import __version__
+from hpcfl.options import changes
+from hpcfl.queueing import cancel, status, submit
 
-changes = click.option(
-    "--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Change a key of the job, say client.lr=0.05."
-)
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
@@ -144,6 +143,10 @@ def bench(
     from hpcfl.bench import measure  # imports PyTorch: a wrong launch is told before
 
     measure(placement, rendezvous, wanted, overrides, repeats, as_json, profile)
+
+
+for command in (submit, status, cancel):
+    cli.add_command(command)
 
 
 def main(arguments: list[str] | None = None) -> Any:

@@ -54,7 +54,7 @@ def run_rank(placement: Placement, rendezvous: Any, job: JobFile, outlook: Outlo
     parts.execution.settle(rendezvous.exchange(parts.execution.graphs))
     described = rendezvous.exchange(f"{os.uname().nodename} {device} {torch.__version__}")
     writer = agree(placement, rendezvous, lambda: job.explain(open_results, job, path, past, parts) if serves else None)
-    transport = connect(placement, rendezvous, device, spec.server.timeout_s)
+    transport = connect(placement, rendezvous, device, spec.server.timeout_s, spec.device.interface)
     orderly, code = True, 0
     with transport:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
@@ -16,11 +16,22 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
+S = TypeVar("S", bound="Section")
+
 
 class Section(BaseModel):
     """A table of the job file. Unknown keys and wrong types are errors; nothing is converted silently."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+
+    @classmethod
+    def parse(cls: type[S], table: dict[str, Any], source: str) -> S:
+        """What `table` says; JobError lists every mistake at once, each with its key."""
+        try:
+            return cls.model_validate(table)
+        except ValidationError as failure:
+            lines = [_explain(error, cls) for error in failure.errors()]
+            raise JobError(f"{source}:\n  " + "\n  ".join(dict.fromkeys(lines))) from None
 
 
 class Component(Section):
@@ -62,6 +73,9 @@ class Data(Component):
     cache: bool | Annotated[str, Field(min_length=1)] = True
     """Keep what was read from large files, for later runs and for all ranks of a node to share: true (in HPCFL_CACHE or
     ~/.cache/hpcfl), false, or a folder."""
+    stage: Annotated[str, Field(min_length=1)] | None = None
+    """Folder on a node's own disk to read the data from, say "$TMPDIR": one rank of each node fills it, from the cache
+    or the files, before the others read."""
     transform: Component | None = None
     """Augmentation of training batches on the device, say {name = "crop_flip", padding = 4}."""
 
@@ -255,6 +269,9 @@ class Device(Section):
     streams: Literal["auto"] | Annotated[int, Field(ge=1, le=16)] = "auto"
     """How many clients that are not batched train side by side on a GPU, 1 to 16; auto: one, or four small ones with
     captured steps."""
+    interface: Annotated[str, Field(min_length=1)] | None = None
+    """Network that ranks of several hosts use, say "ib0"; without it GLOO_SOCKET_IFNAME and NCCL_SOCKET_IFNAME, or the
+    one of the host's name."""
 
     @field_validator("channels_last", "graphs", "streams", mode="before")
     @classmethod
@@ -343,15 +360,6 @@ class JobSpec(Section):
     device: Device = Device()
     """Where it computes."""
 
-    @classmethod
-    def parse(cls, table: dict[str, Any], source: str) -> JobSpec:
-        """The job in `table`; JobError lists every mistake at once, each with its key."""
-        try:
-            return cls.model_validate(table)
-        except ValidationError as failure:
-            lines = [_explain(error) for error in failure.errors()]
-            raise JobError(f"{source}:\n  " + "\n  ".join(dict.fromkeys(lines))) from None
-
     def resolved(self) -> dict[str, Any]:
         """The job with every default written out, as plain dicts, lists, strings and numbers."""
         return self.model_dump(mode="json")
@@ -369,13 +377,13 @@ def unknown_key(key: str, valid: Iterable[str]) -> str:
     return f"{key}: unknown key; " + (f"did you mean {' or '.join(near)}?" if near else f"valid: {', '.join(valid)}")
 
 
-def _explain(error: Any) -> str:
+def _explain(error: Any, top: type[Section]) -> str:
     """One line for one of pydantic's errors: the key, what was given, what is valid."""
     words = [str(part) for part in error["loc"] if not str(part).startswith(("constrained-", "list[", "function-"))]
     words = [word for word in words if word not in ("int", "Component")]
     key = ".".join(words)
     if error["type"] == "extra_forbidden":
-        return unknown_key(key, _fields_at(words[:-1]))
+        return unknown_key(key, _fields_at(top, words[:-1]))
     if error["type"] == "missing":
         return f"{key}: required, but missing"
     message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
@@ -384,8 +392,8 @@ def _explain(error: Any) -> str:
     return f"{key} = {error['input']!r}: {message[:1].lower()}{message[1:]}"
 
 
-def _fields_at(path: list[str]) -> list[str]:
-    section: Any = JobSpec
+def _fields_at(top: type[Section], path: list[str]) -> list[str]:
+    section: Any = top
     for word in path:
         kind = section.model_fields[word].annotation
         section = next(part for part in (kind, *get_args(kind)) if hasattr(part, "model_fields"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections import deque
 from collections.abc import Mapping
+from datetime import datetime
 from time import time
 
 __all__ = ["TimeLimit", "requeue", "slurm_job"]
@@ -19,8 +20,7 @@ class TimeLimit:
 
     def __init__(self, environ: Mapping[str, str], margin_s: float, step_s: float = 0.0):
         """`step_s`: how long a step took before the run was resumed, 0 where nobody knows."""
-        end = environ.get("SLURM_JOB_END_TIME", "")
-        self._end = float(end) if end.isdigit() and int(end) else None
+        self._end = end_time(environ)
         self._margin_s = margin_s
         self._steps = deque([step_s] if step_s else [], maxlen=RECENT)
         self.writing_s = 0.0
@@ -41,6 +41,24 @@ class TimeLimit:
         if self._end is None or not self._steps:
             return False
         return time() + 2 * self.step_s + self.writing_s + self._margin_s > self._end
+
+
+def end_time(environ: Mapping[str, str]) -> float | None:
+    """When Slurm ends the job [seconds since 1970]; None outside Slurm, and without a limit.
+
+    Before 23.02 Slurm does not set SLURM_JOB_END_TIME: then squeue tells.
+    """
+    said = environ.get("SLURM_JOB_END_TIME", "")
+    if said.isdigit():
+        return float(said) or None
+    if "SLURM_JOB_ID" not in environ:
+        return None
+    command = ["squeue", "--noheader", "--jobs", environ["SLURM_JOB_ID"], "--format=%e"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=SCONTROL_S, check=False)
+        return datetime.fromisoformat(done.stdout.strip()).timestamp()
+    except (OSError, ValueError, subprocess.TimeoutExpired):  # no answer, or NONE
+        return None
 
 
 def slurm_job(environ: Mapping[str, str]) -> str | None:

@@ -79,11 +79,14 @@ LEVELS = {
     "recipe": 4,
     "report": 4,
     "runner": 4,
+    "slurm": 4,
     "tracking": 4,
     "validate": 4,
     # 5: the command line
     "__main__": 5,
     "cli": 5,
+    "options": 5,
+    "queueing": 5,
 }
 """Module or package (with all of its modules) -> level."""
 
@@ -107,6 +110,7 @@ WITHOUT_TORCH = (
     "federation",
     "plan",
     "progress",
+    "slurm",
     "cli",
 )
 

@@ -45,3 +45,8 @@ def test_the_name_of_the_job(environ, job):
 def test_no_scontrol(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert "scontrol requeue 7: " in requeue("7")
+
+
+def test_no_squeue(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert not TimeLimit({"SLURM_JOB_ID": "7"}, 15, step_s=1e9).near
