@@ -257,6 +257,9 @@ class Device(Section):
 
     kind: Literal["auto", "cpu", "cuda"] = "auto"
     """cpu; cuda, one GPU per rank by its place on the node; auto takes cuda where every rank sees a GPU."""
+    interface: Annotated[str, Field(min_length=1)] | None = None
+    """Network that ranks of several hosts use, say "ib0"; without it GLOO_SOCKET_IFNAME and NCCL_SOCKET_IFNAME, or the
+    one of the host's name."""
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
     """fp32; tf32, products and convolutions of inputs rounded to 10 bits (GPUs of compute capability 8.0 or later);
     bf16, the model under autocast, with float32 weights, logits and losses (CPUs too)."""
@@ -269,9 +272,6 @@ class Device(Section):
     streams: Literal["auto"] | Annotated[int, Field(ge=1, le=16)] = "auto"
     """How many clients that are not batched train side by side on a GPU, 1 to 16; auto: one, or four small ones with
     captured steps."""
-    interface: Annotated[str, Field(min_length=1)] | None = None
-    """Network that ranks of several hosts use, say "ib0"; without it GLOO_SOCKET_IFNAME and NCCL_SOCKET_IFNAME, or the
-    one of the host's name."""
 
     @field_validator("channels_last", "graphs", "streams", mode="before")
     @classmethod
