@@ -121,7 +121,7 @@ def serve(
     return not trackers.lost, conclude(keeper, outlook, spec.checkpoint, os.environ, sys.argv) if keeper.ends else 0
 
 
-def build_pool(spec: JobSpec, parts: build.Parts, transport: Any, vault: Vault | None) -> Collective | Farm:
+def build_pool(spec: JobSpec, parts: build.Parts, transport: Any, vault: Vault | None = None) -> Collective | Farm:
     """The Collective where every step ends all that was started, else the Farm."""
     wall_clock, given = spec.clock == "wall", (transport, parts.trainer, parts.world, spec.reproducible)
     if wall_clock or overlaps(parts.schedule):
