@@ -57,7 +57,7 @@ class Reader:
             self.rounds, self.events, self.failures = (
                 Columns(self.path, self._file[name], rows[name]) for name in ("rounds", "events", "failures")
             )
-            self.clients = Columns(self.path, self._file["clients"])
+            self.clients = Columns(self.path, _datasets(self._file["clients"]))
             self.own = self._evaluations()
         except ResultError:
             self._file.close()
@@ -113,10 +113,9 @@ class Reader:
         return [self._facts(f"environment/{RESTARTS}/{number}") for number in range(count)]
 
     def _facts(self, name: str) -> dict[str, object]:
-        found = {key: item for key, item in self._file[name].items() if isinstance(item, h5py.Dataset)}
         return {
             key: value.tolist() if isinstance(value, np.ndarray | np.generic) else value
-            for key, value in Columns(self.path, found).items()
+            for key, value in Columns(self.path, _datasets(self._file[name])).items()
         }
 
     @cached_property
@@ -204,6 +203,11 @@ def _unlocked(path: Path) -> h5py.File:
         if "file locking flag" not in str(error):
             raise
         return h5py.File(path, "r", locking="best-effort")
+
+
+def _datasets(group: h5py.Group) -> dict[str, h5py.Dataset]:
+    """What lies in a group itself, without the groups in it."""
+    return {name: item for name, item in group.items() if isinstance(item, h5py.Dataset)}
 
 
 def _check_format(path: Path, file: h5py.File) -> None:
