@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from hpcfl import __version__
+from hpcfl.analysing import export, repair, verify
 from hpcfl.options import changes
 from hpcfl.queueing import cancel, status, submit
 from hpcfl.sweeping import sweep
@@ -160,7 +161,7 @@ def bench(
     measure(placement, rendezvous, wanted, overrides, repeats, as_json, profile)
 
 
-for command in (sweep, submit, status, cancel):
+for command in (sweep, submit, status, cancel, export, verify, repair):
     cli.add_command(command)
 
 

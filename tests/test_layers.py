@@ -105,6 +105,7 @@ WITHOUT_TORCH = (
     "report",
     "schedule",
     "schema",
+    "analysing",
     "data",
     "launch",
     "jobfile",
