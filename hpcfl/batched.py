@@ -270,6 +270,8 @@ def stacked(uploads: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
 def obstacle(trainer: Trainer) -> str | None:
     """Why this trainer's clients cannot be trained as one program, or None."""
     module, strategy, recipe = trainer.module, trainer.strategy, trainer.recipe
+    if trainer.family:
+        return "its clients may have different architectures"
     if strategy.private:
         return "its clients keep private state, and stay with their ranks"
     if recipe.transform:
