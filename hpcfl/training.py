@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from hpcfl.client import Client, Loss
 from hpcfl.core import Job, World
-from hpcfl.family import Family
 from hpcfl.flat import Layout
 from hpcfl.home import Homes
 from hpcfl.pinned import upload
 from hpcfl.rng import seed64
 from hpcfl.strategies import FedAvg
+from hpcfl.sums import patience
 
 __all__ = ["Client", "Fit", "Recipe", "Samples", "Trainer"]
 
@@ -170,25 +170,26 @@ class Trainer:
         counts = torch.from_numpy(world.counts).to(device)
         self.holdings = [(torch.from_numpy(part).to(device), count) for part, count in zip(parts, counts)]
         """Each client's places in the training set, and its training samples of each class."""
-        if not self.family:
-            self._furnish(module.to(device), world.layout, world.initial)
-        self.versions = self._furnish_each([module, *others], self.family) if self.family else [self]
-        """One of each architecture: this one, where there is no family."""
+        self.versions = self._furnish_each([module, *others])
+        """One for each architecture; this is the first."""
 
-    def _furnish_each(self, modules: Sequence[nn.Module], family: Family) -> list[Trainer]:
-        """One for each architecture, on the same samples and homes; this is the first."""
+    def _furnish_each(self, modules: Sequence[nn.Module]) -> list[Trainer]:
+        """One for each module, on the same samples and homes; this is the first."""
+        world, family = self._world, self.family
+        layouts, initials = (family.layouts, family.initials) if family else ([world.layout], [world.initial])
         versions = [self, *(copy.copy(self) for _ in modules[1:])]
-        for version, *given in zip(versions, modules, family.layouts, family.initials):
-            version._furnish(given[0].to(self.device), *given[1:])
+        for version, module, layout, initial in zip(versions, modules, layouts, initials):
+            version._furnish(module.to(self.device), layout, initial)
         return versions
 
     def _furnish(self, module: nn.Module, layout: Layout, initial: Tensor) -> None:
         """The module, and all that is written while it trains."""
-        self.module, self.layout, self._initial = module, layout, initial
+        self.module, self.layout = module, layout
         # Gradients lie in one vector only for a strategy that looks at them: it costs 3 % of a small CNN's step.
         corrects = type(self.strategy).correct is not FedAvg.correct
         self.grad = torch.zeros(self.layout.trainable, device=self.device) if corrects else None
-        self._spaces: list[Tensor] = []
+        self._spaces: dict[tuple[int, int], Tensor] = {}
+        self._turn, self._turns = 0, patience(self.layout.size, self.device)
         self._bound: Tensor | None = None
         carried = self.layout.views(initial)
         self._constants = [(tensor, tensor.clone()) for name, tensor in module.named_buffers() if name not in carried]
@@ -198,11 +199,7 @@ class Trainer:
     def twin(self) -> Trainer:
         """Another one on the same samples, which can train at the same time: on a stream of its own."""
         other = copy.copy(self)
-        if self.family:
-            other.versions = other._furnish_each([copy.deepcopy(each.module) for each in self.versions], self.family)
-        else:
-            other._furnish(copy.deepcopy(self.module), self.layout, self._initial)
-            other.versions = [other]
+        other.versions = other._furnish_each([copy.deepcopy(each.module) for each in self.versions])
         return other
 
     def _of(self, client: int) -> Trainer:
@@ -214,8 +211,12 @@ class Trainer:
         return self.recipe.optimizer([parameter for parameter in self.module.parameters() if parameter.requires_grad])
 
     def train(self, job: Job, sent: dict[str, Tensor]) -> tuple[dict[str, Tensor], Fit]:
-        """What the job uploads, valid until the next job, and its counts of steps, samples and loss."""
+        """What the job uploads, and its counts of steps, samples and loss.
+
+        The uploads are valid for so many jobs as a sum of them has `patience`.
+        """
         version = self._of(job.client)
+        version._turn = (version._turn + 1) % version._turns
         client = version.client(job, self.homes.begin(job.client))
         fit = version._begin(client, sent)
         return self.strategy.local(fit, sent, client), fit
@@ -281,9 +282,9 @@ class Trainer:
 
     def workspace(self, number: int) -> Tensor:
         """A vector to train in: one per call of `fit`."""
-        while len(self._spaces) <= number:
-            self._spaces.append(torch.empty(self.layout.size, device=self.device))
-        return self._spaces[number]
+        if (self._turn, number) not in self._spaces:
+            self._spaces[self._turn, number] = torch.empty(self.layout.size, device=self.device)
+        return self._spaces[self._turn, number]
 
     def prepare(self, vector: Tensor, lr: float) -> torch.optim.Optimizer:
         """The optimizer as new, with the module bound to `vector`."""
