@@ -35,7 +35,7 @@ from hpcfl.federation import (
 from hpcfl.flat import Layout
 from hpcfl.jobfile import JobFile
 from hpcfl.launch import Placement
-from hpcfl.models import MODELS
+from hpcfl.models import INITIALISERS, MODELS
 from hpcfl.recipe import build_recipe, optimizer_of
 from hpcfl.rng import seed64
 from hpcfl.schema import JobSpec
@@ -183,6 +183,8 @@ def build_model(spec: JobSpec, dataset: Dataset) -> nn.Module:
     module = make("model", spec.model, MODELS, *given)
     if not isinstance(module, nn.Module):
         raise JobError(f"model = {spec.model.name!r}: gives a {type(module).__name__}, not a torch.nn.Module")
+    if spec.model.init:
+        make("model.init", spec.model.init, INITIALISERS, module)
     try:
         with torch.no_grad():
             out = module.eval()(torch.zeros(2, *dataset.shape, dtype=torch.int64 if dataset.tokens else torch.float32))

@@ -86,7 +86,11 @@ class Model(Component):
     """The architecture that is trained."""
 
     name: str = "cnn"
-    """mlp, lenet5, cnn, cnn1d, char_lstm, or a dotted path such as torchvision.models.resnet18."""
+    """mlp, lenet5, cnn, cnn1d, char_lstm; of the families vgg11, 13, 16, 19 (norm, width), resnet20, 32, 44, 56,
+    charcnn3 to 6, vdcnn9, 17, 29, 49; or a dotted path such as torchvision.models.resnet18."""
+    init: Component | None = None
+    """How the weights of convolutions and linear layers are drawn from the seed, their biases zero: xavier (gain),
+    kaiming, normal (std), or the dotted path of a function of the module; without it as the model does by itself."""
 
 
 class Optimizer(Component):
