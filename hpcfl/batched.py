@@ -17,6 +17,7 @@ from torch.func import functional_call, vmap
 from torch.nn.functional import cross_entropy
 
 from hpcfl.core import Job
+from hpcfl.pinned import upload
 from hpcfl.sgd import SGD
 from hpcfl.stacked import StackedLinear
 from hpcfl.strategies import FedAvg
@@ -97,6 +98,7 @@ class Batched:
         self.size = size
         self._trainer = trainer
         self._module = trainer.module
+        self._linear = StackedLinear(trainer.module)
         self._stacks: list[Tensor] = []
         self._entries = [entry for entry in trainer.layout.entries if entry.kind == "parameter"]
         loss = trainer.recipe.loss
@@ -111,7 +113,8 @@ class Batched:
         tasks = [
             Task(self._trainer.client(job, {}), sent, losses, row) for row, (job, sent) in enumerate(zip(jobs, sents))
         ]
-        self._module.train()
+        if not self._module.training:  # it goes through all of its parts
+            self._module.train()
         if self._plain:
             for task in tasks:
                 task.wanted = Wanted(task.sent["w"], None)
@@ -140,12 +143,8 @@ class Batched:
     def _run(self, tasks: list[Task], losses: Tensor, program: int) -> Tensor:
         """(tasks, P): what each task wants, trained, one step of all at a time; their losses are added up."""
         trainer = self._trainer
-        stack = self._stack(program, len(tasks))
         begin = [task.wanted.w for task in tasks]
-        if all(w is begin[0] for w in begin):
-            stack.copy_(begin[0])
-        else:
-            torch.stack(begin, out=stack)
+        stack = self._filled(program, begin)
         leaves = {}
         for entry in self._entries:
             part = stack[:, entry.offset : entry.offset + entry.size].detach()
@@ -161,7 +160,7 @@ class Batched:
         for row, end in enumerate(ends):
             if end < places.shape[1]:
                 early.setdefault(end - 1, []).append(row)
-        weights = torch.from_numpy(counts).to(trainer.device)
+        weights = upload(counts, trainer.device)
         mine = losses if len(tasks) == len(losses) else losses.new_zeros(len(tasks))
         for step in range(places.shape[1]):
             x, labels = trainer.samples.batch(places[:, step].flatten())
@@ -180,18 +179,23 @@ class Batched:
             stack[row] = result
         if mine is not losses:
             losses[[task.row for task in tasks]] += mine
-        for task, steps, examples, result in zip(tasks, ends, counts.sum(1).tolist(), stack):
-            task.fit.steps += steps
-            task.fit.examples += examples
-            task.fit.results.append(result)
+        self._credit(tasks, stack, counts)
         return stack
+
+    def _credit(self, tasks: list[Task], stack: Tensor, counts: np.ndarray) -> None:
+        """Tell each task's `fit` what was trained."""
+        ends, examples = (counts > 0).sum(1).tolist(), counts.sum(1).tolist()
+        for task, steps, seen, result in zip(tasks, ends, examples, stack):
+            task.fit.steps += steps
+            task.fit.examples += seen
+            task.fit.results.append(result)
 
     def _plan(self, tasks: list[Task]) -> tuple[Tensor, np.ndarray]:
         """(K, S, B) places in the training set, padded; and (K, S) how many of each batch are real."""
         size, orders = self._trainer.batch_size, []
         for task in tasks:
             epochs = task.client.epochs if task.wanted.epochs is None else task.wanted.epochs
-            own = task.client.index.numpy(force=True)
+            own = self._trainer.places(task.client.id)
             if not self._trainer.recipe.shuffle:
                 orders.append([own] * epochs)
                 continue
@@ -211,13 +215,13 @@ class Batched:
                     places[task, step, :rest] = epoch[whole * size :]
                     counts[task, step] = rest
                     step += 1
-        return torch.from_numpy(places).to(self._trainer.device), counts
+        return upload(places, self._trainer.device), counts
 
     def _losses(
         self, leaves: dict[str, Tensor], x: Tensor, labels: Tensor, tasks: list[Task], counts: np.ndarray
     ) -> Tensor:
         """(K,) each client's mean loss over the real samples of its batch; 0 for one that has none."""
-        with StackedLinear():
+        with self._linear:
             logits = vmap(lambda parameters, batch: functional_call(self._module, parameters, (batch,)))(leaves, x)
         if self._smoothing is None:
             strategy, nothing = self._trainer.strategy, logits.new_zeros(())
@@ -243,6 +247,11 @@ class Batched:
             self._trainer.strategy.correct(grad, w[:trained], start[:trained], task.sent, task.client)
         parts = flat.split([entry.size for entry in self._entries], 1)
         return [part.view_as(grad) for part, grad in zip(parts, grads)]
+
+    def _filled(self, program: int, begin: list[Tensor]) -> Tensor:
+        """The stack of a program, as its training begins."""
+        stack = self._stack(program, len(begin))
+        return stack.copy_(begin[0]) if all(w is begin[0] for w in begin) else torch.stack(begin, out=stack)
 
     def _stack(self, number: int, rows: int) -> Tensor:
         """(rows, P) of the work space."""

@@ -16,11 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hpcfl.acceleration import Accelerator, Execution, compile_module, enter, narrow, wants_channels_last
 from hpcfl.batched import Batched
+from hpcfl.checkpoint.resume import latest_result
 from hpcfl.components import construct, locate, make
 from hpcfl.compression import feed_back
 from hpcfl.core import World, first_line
-from hpcfl.data import Dataset, Labels, class_counts, find_cache, find_root, load, owners
+from hpcfl.data import Dataset, Labels, class_counts, find_cache, find_root, find_stage, load, owners
 from hpcfl.errors import JobError, LaunchError
 from hpcfl.execution import choose
 from hpcfl.federation import (
@@ -74,8 +76,13 @@ class Parts:
     """Names of the classes."""
     owner: np.ndarray
     """(N,) int32: the client that holds each training sample, or -1."""
-    batched: Batched | None
-    """Trains many clients as one program; None where they are trained one after the other."""
+    execution: Execution
+    """How the clients are trained."""
+
+    @property
+    def batched(self) -> Batched | None:
+        """Trains many clients as one program; None where they are trained one after the other."""
+        return self.execution.batched
 
     @property
     def fingerprint(self) -> str:
@@ -95,6 +102,7 @@ def assemble(job: JobFile, device: torch.device, *, trains: bool, serves: bool) 
     spec = job.spec
     reach_modules(job)
     torch.set_num_threads(spec.threads)
+    enter(spec.device, device)
     if spec.reproducible:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with this
         torch.set_deterministic_debug_mode("warn")  # use_deterministic_algorithms would import PyTorch's compiler
@@ -104,7 +112,7 @@ def assemble(job: JobFile, device: torch.device, *, trains: bool, serves: bool) 
     schedule = build_schedule(spec)
     dataset = load(
         spec.data.name, root=find_root(spec.data.root, os.environ), params=spec.data.params,
-        cache=find_cache(spec.data.cache, os.environ),
+        cache=find_cache(spec.data.cache, os.environ), stage=find_stage(spec.data.stage, os.environ),
     )  # fmt: skip
     labels = Labels(dataset.y_train, dataset.classes, dataset.holders)
     dealt = deal_samples(spec, labels, strategy.pooled)
@@ -117,13 +125,21 @@ def assemble(job: JobFile, device: torch.device, *, trains: bool, serves: bool) 
         layout=layout, initial=layout.pack(module).to(device),
         held_out=np.array([len(part) for part in held_out]) if spec.client.test_size else None,
     )  # fmt: skip
-    sampled = dataset.mean, dataset.std, device, device.type == "cpu" and likes_channels_last(module, dataset.shape)
+    sampled = dataset.mean, dataset.std, device, wants_channels_last(spec.device, device, module, dataset.shape)
+    if spec.device.precision == "bf16":
+        narrow(module)
     train = Samples(dataset.x_train, dataset.y_train, *sampled) if trains else None
     test = Samples(dataset.x_test, dataset.y_test, *sampled) if serves else None
+    if spec.device.compile:
+        compile_module(module, (train or test).batch(slice(spec.client.batch_size))[0])
     own = (held_out, spec.server.test_batch_size) if spec.client.test_size else ()
     trainer = Trainer(world, strategy, module, build_recipe(spec, dataset.classes), train, parts, device, *own)
-    return Parts(world, strategy, schedule, trainer, test, dataset.labels, owners(dealt, len(dataset.y_train)),
-                 choose(spec, schedule, trainer))  # fmt: skip
+    execution = Execution(trainer, choose(spec, schedule, trainer))
+    if trains and device.type == "cuda":
+        execution.take(world, spec.device, Accelerator())
+    return Parts(
+        world, strategy, schedule, trainer, test, dataset.labels, owners(dealt, len(dataset.y_train)), execution
+    )
 
 
 def build_strategy(spec: JobSpec) -> Any:
@@ -202,19 +218,6 @@ def build_model(spec: JobSpec, dataset: Dataset) -> nn.Module:
     return module
 
 
-def likes_channels_last(module: nn.Module, shape: tuple[int, ...]) -> bool:
-    """Whether the module has 2-D convolutions and takes images in that memory format (`x.view` may refuse them)."""
-    if len(shape) != 3 or not any(isinstance(part, nn.Conv2d) for part in module.modules()):
-        return False
-    depth, height, width = shape
-    try:
-        with torch.no_grad():
-            module.eval()(torch.zeros(2, height, width, depth).permute(0, 3, 1, 2))
-    except Exception:  # whatever it says, the other format works: that was tried before
-        return False
-    return True
-
-
 def choose_device(kind: str, placement: Placement, gpus: list[int]) -> torch.device:
     """This rank's device; `gpus` is how many each rank sees.
 
@@ -231,9 +234,14 @@ def choose_device(kind: str, placement: Placement, gpus: list[int]) -> torch.dev
 
 
 def result_path(spec: JobSpec) -> Path:
-    """Where the results go: the job's path, or the first free one of results/NAME.h5, results/NAME-2.h5, ..."""
+    """Where the results go: the job's path, or the first free one of results/NAME.h5, results/NAME-2.h5, ...
+
+    A job that may go on from a checkpoint takes the newest of these, if that run has not finished.
+    """
     if spec.results.path:
         return Path(spec.results.path)
+    if spec.checkpoint.resume != "no" and (latest := latest_result(Path("results"), spec.name)):
+        return latest
     number = 1
     while (path := Path("results") / f"{spec.name}{'' if number == 1 else f'-{number}'}.h5").exists():
         number += 1

@@ -9,10 +9,9 @@ from typing import Any
 import click
 
 from hpcfl import __version__
+from hpcfl.options import changes
+from hpcfl.queueing import cancel, status, submit
 
-changes = click.option(
-    "--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Change a key of the job, say client.lr=0.05."
-)
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
@@ -33,7 +32,8 @@ def cli(context: click.Context) -> None:
 @click.argument("job", required=False)
 @changes
 @click.option("--out", metavar="FILE", help="Where to write the results (results.path of the job).")
-def run(job: str | None = None, overrides: tuple[str, ...] = (), out: str | None = None) -> None:
+@click.option("--resume", is_flag=True, help="Go on from the newest checkpoint (checkpoint.resume=must).")
+def run(job: str | None = None, overrides: tuple[str, ...] = (), out: str | None = None, resume: bool = False) -> None:
     """Run JOB, a TOML file or one of Async-FL's JSON files; without one, the quickstart.
 
     Alone it runs in one process, where breakpoints work; mpirun, srun or torchrun make it many. No key chooses.
@@ -41,7 +41,7 @@ def run(job: str | None = None, overrides: tuple[str, ...] = (), out: str | None
     placement, outlook = take_place()
     from hpcfl.runner import run_job
 
-    run_job(placement, outlook, job, overrides, out)
+    run_job(placement, outlook, job, (*overrides, *(["checkpoint.resume=must"] if resume else [])), out)
 
 
 @cli.command()
@@ -131,8 +131,10 @@ def bench(
 ) -> None:
     """Measure hpcfl against plain loops that make the same steps, in this launch.
 
-    Workloads: w1, bound by training; w2, by overhead; w3, by memory; traffic; async; all of them where none is named.
-    For a JOB file its settings of `execution` are compared. startup (alone) times the way to the first round.
+    Workloads: w1, bound by training; w2, by overhead; w3, by memory; traffic; async; all of these where none is named.
+    cifar, for a GPU, on CIFAR-10 or synthetic data.
+    For a JOB file its settings of `execution` are compared. checkpoint times rounds with one each (in the folder at
+    hand), startup (alone) the way to the first round.
     """
     placement, _ = take_place()
     from hpcfl.transport.rendezvous import meet
@@ -141,6 +143,10 @@ def bench(
     from hpcfl.bench import measure  # imports PyTorch: a wrong launch is told before
 
     measure(placement, rendezvous, wanted, overrides, repeats, as_json, profile)
+
+
+for command in (submit, status, cancel):
+    cli.add_command(command)
 
 
 def main(arguments: list[str] | None = None) -> Any:

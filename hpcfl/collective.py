@@ -6,22 +6,24 @@ everything, and the verbs of the transport do nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import perf_counter
 
 import torch
 from torch import Tensor
 
 from hpcfl.batched import Batched
+from hpcfl.checkpoint.vault import Report, Vault, home
 from hpcfl.core import Cohort, Job, Program, Send, Step, Update, World, deal, programs, singly
-from hpcfl.messages import STOP, Order, decode_reason, encode_reason, hear_order, say_order
+from hpcfl.hindsight import Hindsight, Lane
+from hpcfl.messages import STOP, Keep, Order, decode_reason, encode_reason, hear_order, say_order
 from hpcfl.share import Share, Sums, examine
 from hpcfl.training import Trainer
 from hpcfl.transport.group import Transport
 
 __all__ = ["Collective"]
 
-Report = list[list[float]]
+Account = list[list[float]]
 """A rank's account of a step: [jobs, seconds training, seconds communicating], then a row per job as in `Share`."""
 
 
@@ -35,7 +37,10 @@ class Collective:
         world: World,
         reproducible: bool,
         batched: Batched | None = None,
+        vault: Vault | None = None,
+        lanes: Sequence[Lane] = (),
     ):
+        self._vault, self._lanes = vault, lanes
         self._transport, self._trainer, self._world, self._batched = transport, trainer, world, batched
         self._sums = Sums(reproducible, trainer.device, transport.zeros)
         self._several = transport.size > 1
@@ -83,11 +88,18 @@ class Collective:
         self.bytes_down += self._several * sum(map(_bytes, order.tensors()))
         return self._examine(order)
 
+    def keep(self, step: int, jobs: Sequence[int]) -> Callable[[], list[Report]]:
+        """Let the ranks write their clients' private state after so many of their jobs. Not while any are under way."""
+        keep = Keep(step, tuple(jobs))
+        self._say(keep)
+        reports = self._keep(keep)
+        return lambda: reports
+
     def close(self) -> None:
         """No more jobs: the other ranks leave `serve`."""
         self._say(STOP)
 
-    def _say(self, order: Order | int) -> None:
+    def _say(self, order: Order | Keep | int) -> None:
         begin = perf_counter()
         say_order(order, self._transport.broadcast)
         self._broadcast_s = perf_counter() - begin
@@ -110,16 +122,20 @@ class Collective:
         self._broadcast_s = perf_counter() - began[0]
         if isinstance(order, int):
             return False
-        (self._examine if order.after else self._work)(order)
+        if isinstance(order, Keep):
+            self._keep(order)
+        else:
+            (self._examine if order.after else self._work)(order)
         return True
 
     # on every rank
-    def _work(self, order: Order) -> tuple[Share, list[list[Job]], list[Report], dict[str, Tensor], dict[int, str]]:
+    def _work(self, order: Order) -> tuple[Share, list[list[Job]], list[Account], dict[str, Tensor], dict[int, str]]:
         """Train this rank's share, sum it up, reduce; on rank 0 also what the others report and send."""
-        share = Share(order, self._trainer, self._sums)
+        share = self._share(order)
         dealt = self._hands(order, self._batched.size if self._batched else 1)
         for program in dealt[self._transport.rank]:
             share.train(program, self._batched)
+        share.finish()
         hands = singly(dealt)
         begin = perf_counter()
         for total in share.sums.values():
@@ -138,6 +154,13 @@ class Collective:
             {client: decode_reason(row) for client, row in zip(_clients(reports, 1), reasons)},
         )
 
+    def _share(self, order: Order) -> Share:
+        """On a GPU one that does not look at a client before the end, where no client's state at home needs a look."""
+        trainer = self._trainer
+        if trainer.device.type == "cpu" or trainer.strategy.private:
+            return Share(order, trainer, self._sums)
+        return Hindsight(order, trainer, self._sums, self._lanes)
+
     def _examine(self, order: Order) -> dict[int, tuple[float, float]]:
         """Examine this rank's share; on rank 0 everybody's answers."""
         hands = singly(self._hands(order, 1))
@@ -146,6 +169,13 @@ class Collective:
         table[: len(rows)] = torch.tensor(rows, dtype=torch.float64).view(-1, 3)
         answers = [row for report in self._transport.gather(table) for row in report.tolist() if row[0] >= 0]
         return {int(client): (loss, accuracy) for client, loss, accuracy in answers}
+
+    def _keep(self, keep: Keep) -> list[Report]:
+        """Write this rank's file; on rank 0 how that went everywhere."""
+        serves = self._several and self._transport.rank == 0
+        report = Report.blank() if serves else self._vault.keep(keep.step, keep.jobs).encode()
+        rows = self._transport.gather(report)
+        return [Report.decode(row, rank) for rank, row in enumerate(rows) if rank or not self._several]
 
     def _hands(self, order: Order, size: int) -> list[list[Program]]:
         """Every rank's jobs, in programs of `size`, by rank; computed alike everywhere.
@@ -156,10 +186,11 @@ class Collective:
         if not self._several:
             return [together]
         if self._trainer.strategy.private:
-            return [[], *([[job] for job in order.jobs if job.client % workers == k] for k in range(workers))]
+            size = self._transport.size
+            return [[[job] for job in order.jobs if home(job.client, size) == rank] for rank in range(size)]
         return [[], *deal(together, workers)]
 
-    def _report(self, hands: list[list[Job]], share: Share, communicating: float) -> list[Report]:
+    def _report(self, hands: list[list[Job]], share: Share, communicating: float) -> list[Account]:
         """Every rank's report, on rank 0."""
         longest = max(map(len, hands))
         table = torch.zeros(longest + 1, 5, dtype=torch.float64)
@@ -167,7 +198,7 @@ class Collective:
         table[: len(rows)] = torch.tensor(rows, dtype=torch.float64)
         return [report[: 1 + int(report[0, 0])].tolist() for report in self._transport.gather(table)]
 
-    def _bring(self, reports: list[Report], own: list[Tensor], failed: bool) -> Tensor:
+    def _bring(self, reports: list[Account], own: list[Tensor], failed: bool) -> Tensor:
         """On rank 0 (n, ...): a tensor from each client that succeeded (or failed), by client id.
 
         Each rank that has any, as rank 0 knows from the reports, sends its own in one piece.
@@ -189,7 +220,7 @@ class Collective:
         came = [int(row[0]) for report in reports for row in report[1:] if row[4] == failed]
         return torch.cat(pieces)[torch.tensor(came).argsort()] if pieces else torch.empty(0)
 
-    def _account(self, share: Share, reports: list[Report], each: dict[str, Tensor]) -> None:
+    def _account(self, share: Share, reports: list[Account], each: dict[str, Tensor]) -> None:
         """Seconds and bytes of the step, on rank 0."""
         busy = [report[0] for report in reports if report[0][0]]
         self.seconds["training"] = max(seconds for _, seconds, *_ in busy)
@@ -200,13 +231,13 @@ class Collective:
         self.bytes_up = self._several * sum(map(_bytes, up))
 
 
-def _rows(hands: list[list[Job]], reports: list[Report]) -> list[tuple[int, Job, list[float]]]:
+def _rows(hands: list[list[Job]], reports: list[Account]) -> list[tuple[int, Job, list[float]]]:
     """(rank, job, row) of every job, on rank 0."""
     ranks = enumerate(zip(hands, reports))
     return [(rank, *pair) for rank, (hand, report) in ranks for pair in zip(hand, report[1:])]
 
 
-def _clients(reports: list[Report], failed: int) -> list[int]:
+def _clients(reports: list[Account], failed: int) -> list[int]:
     """The clients whose job failed (or did not), by id."""
     return sorted(int(row[0]) for report in reports for row in report[1:] if row[4] == failed)
 

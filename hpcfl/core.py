@@ -50,6 +50,8 @@ class World:
     """(P,) float32: the model every run of this seed starts from."""
     held_out: np.ndarray | None = None
     """(clients,) int64: samples that each client keeps back to evaluate its own model; None where none does."""
+    first: int = 0
+    """The server step from which a schedule begins: 0 but where a run on the real clock is resumed."""
 
     @property
     def clients(self) -> int:
@@ -133,6 +135,8 @@ class Step:
     """Jobs given up since the last step that combined any, each with its status: "straggler" or "dropped"."""
     group: int = 0
     """The group (tier) that the step belongs to."""
+    unused: tuple[Job, ...] = ()
+    """Jobs that start too, but that no step of this run combines: nobody does them."""
 
     def staleness(self, job: Job) -> int:
         """Server steps made between the model that the job started from and this one."""

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+from hpcfl.checkpoint.keeper import Standing
 from hpcfl.core import Cohort, Job, Send, Step, World
 from hpcfl.errors import TrainingError
 
@@ -26,6 +27,24 @@ class Pool(Protocol):
         """Wait for the jobs that the step combines."""
 
 
+class Forgetful:
+    """Keeps nothing: a run that cannot be resumed, and ends when it is done."""
+
+    def cut(self, step: Step, at: Standing) -> bool:
+        """Whether the run ends with this step."""
+        return False
+
+    def watch(self, step: Step, send: Send) -> Send:
+        """`send`, with what the jobs of the step are sent noted."""
+        return send
+
+    def write(self) -> None:
+        """Write what was cut, now that the step is recorded."""
+
+
+FORGETFUL = Forgetful()
+
+
 def run(
     world: World,
     strategy: Any,
@@ -34,15 +53,18 @@ def run(
     record: Callable[[Step, Cohort, State, float], None],
     min_clients: int = 1,
     examine: Callable[[Step, Cohort, State], None] = lambda *seen: None,
+    keeper: Any = FORGETFUL,
+    at: Standing | None = None,
 ) -> State:
     """Make every step and return the final state. Rank 0 only; the others serve the pool.
 
     `record` sees each step with the seconds its aggregation took. It evaluates there too, after the next jobs were
     submitted: with several ranks that costs the run nothing. `examine` sees it before that, while the ranks can be
     asked how their clients do. A step with fewer than `min_clients` updates ends the run with a TrainingError, and so
-    do as many failures in a row as there are clients.
+    do as many failures in a row as there are clients. `keeper` makes checkpoints, and says when to stop; `at` is how
+    the loop stood at the one that `steps` go on from.
     """
-    state, failed_in_a_row, combined = strategy.init(world), 0, False
+    state, failed_in_a_row, combined = at or Standing(strategy.init(world))
     for step in steps:
         updates = pool.collect(step)
         begin = perf_counter()
@@ -53,12 +75,17 @@ def run(
         aggregating = perf_counter() - begin
         if goes_on:
             examine(step, updates, state)
-            jobs = tuple(job for job in step.start if not job.dropped)
-            pool.submit(jobs, lambda client, state=state: strategy.send(state, client))
+            stops = keeper.cut(step, Standing(state, failed_in_a_row, combined))
+            if not stops:
+                jobs = tuple(job for job in step.start if not job.dropped)
+                pool.submit(jobs, keeper.watch(step, lambda client, state=state: strategy.send(state, client)))
         if step.done or step.lost:
             record(step, updates, state, aggregating)
         if not goes_on:
             raise TrainingError(too_few(step, updates, min_clients, failed_in_a_row))
+        keeper.write()
+        if stops:
+            return state
     if updates.failures and not combined:
         raise TrainingError(too_few(step, updates, 1, failed_in_a_row))
     return state

@@ -25,6 +25,12 @@ class ResultError(HpcflError):
     exit_code = 2
 
 
+class SlurmError(HpcflError):
+    """Slurm that is not there, or that refuses: in its own words."""
+
+    exit_code = 2
+
+
 class LaunchError(HpcflError):
     """Ranks that do not find one another, or disagree about what they are."""
 

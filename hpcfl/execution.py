@@ -1,7 +1,7 @@
 """One after the other or many as one program? A rule of the job, its model and the kind of device, never of a clock.
 
 Measured with `hpcfl bench` (docs/speed.md): on a CPU a stack pays where a step costs more calls than numbers, as in
-small fully connected models, and not for convolutions; on a GPU wherever one client does not fill the device.
+small fully connected models, and not for convolutions. On a GPU it is taken wherever it can be, unmeasured so far.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from torch import nn
 from hpcfl.batched import Batched, obstacle
 from hpcfl.errors import JobError
 from hpcfl.plan import overlaps
+from hpcfl.recorded import program
 from hpcfl.schema import JobSpec
 from hpcfl.training import Trainer
 
@@ -31,6 +32,8 @@ def choose(spec: JobSpec, schedule: Any, trainer: Trainer) -> Batched | None:
     if spec.execution == "sequential":
         return None
     why = obstacle(trainer)
+    if spec.device.compile:
+        why = "device.compile compiles the model of one client"
     if spec.clock == "wall" or overlaps(schedule):
         why = "asynchronous jobs come one by one"
     if spec.execution == "batched" and why:
@@ -38,7 +41,7 @@ def choose(spec: JobSpec, schedule: Any, trainer: Trainer) -> Batched | None:
     if why or (spec.execution == "auto" and not pays(trainer)):
         return None
     kind = trainer.device.type
-    return Batched(trainer, max(1, min(CLIENTS[kind], NUMBERS[kind] // trainer.layout.size)))
+    return program(trainer, max(1, min(CLIENTS[kind], NUMBERS[kind] // trainer.layout.size)))
 
 
 def pays(trainer: Trainer) -> bool:

@@ -7,7 +7,8 @@ rank the main thread does the jobs itself, when it needs them.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from heapq import heappop
 from queue import SimpleQueue
 from threading import Event, Thread
@@ -17,9 +18,10 @@ import torch
 from torch import Tensor
 
 from hpcfl.answers import Answer, send_answer
+from hpcfl.checkpoint.vault import Report, Vault, home
 from hpcfl.core import Cohort, Job, Send, Step, Update, World, shares
 from hpcfl.errors import JobError
-from hpcfl.messages import IDLE, STOP, Order, hear_order
+from hpcfl.messages import IDLE, STOP, Keep, Order, hear_order
 from hpcfl.share import Share, Sums, examine
 from hpcfl.tenders import Queue, Tenders
 from hpcfl.training import Trainer
@@ -42,9 +44,12 @@ class Farm:
         reproducible: bool,
         timeout_s: float,
         wall_clock: bool = False,
+        vault: Vault | None = None,
     ):
-        self._wall_clock = wall_clock
+        self._wall_clock, self._vault = wall_clock, vault
         self._transport, self._trainer, self._world = transport, trainer, world
+        if vault is not None and not wall_clock:
+            trainer.homes.history = True  # ranks are ahead of the server
         self._names = sorted(trainer.strategy.uploads)
         self._sums = Sums(reproducible, trainer.device)
         self._timeout_s = timeout_s
@@ -55,14 +60,17 @@ class Farm:
         self._answers: dict[tuple[int, int, int], Answer] = {}
         self._arrived: list[Job] = []
         self._examined: list[list[float]] = []
+        self._kept: list[Report] = []
+        self._combined: dict[int, int] = {}
         self._given_up: set[tuple[int, int, int]] = set()
         self._channels = transport.channels(timeout_s)
         # Ahead only where whoever is idle next finds an order too, or where nobody else may do it; and never on the
         # wall clock, where a job in the hands of a slow rank comes late.
         least_waiting = math.inf if wall_clock else 1 if private else len(self._workers)
         self._tenders = Tenders(
-            self._queues, self._channels, self._names, timeout_s, least_waiting, self._arrive, self._examined.extend
-        )
+            self._queues, self._channels, self._names, timeout_s, least_waiting,
+            self._arrive, self._examined.extend, self._kept.append,
+        )  # fmt: skip
         self._changed = self._tenders.changed
         if transport.rank == 0:
             self._tenders.start()
@@ -74,9 +82,12 @@ class Farm:
     # on rank 0
     def submit(self, jobs: Sequence[Job], send: Send) -> None:
         """Queue jobs; each is sent when a rank is free for it."""
-        self._tenders.put(
-            [(self._home(job), job.start if self._wall_clock else job.finish, Order.of([job], send)) for job in jobs]
-        )
+        combined = self._combined
+        self._tenders.put([
+            (self._home(job), job.start if self._wall_clock else job.finish,
+             replace(Order.of([job], send), combined={job.client: combined.get(job.client, 0)}))
+            for job in jobs
+        ])  # fmt: skip
 
     def collect(self, step: Step) -> Cohort:
         """The updates of the jobs that the step combines, in the step's order; blocks until they are in."""
@@ -89,12 +100,14 @@ class Farm:
             Update(job, answer.rank, int(answer.row[0]), *answer.row[1:], step.staleness(job), failure=answer.reason)
             for job, answer in zip(step.done, answers)
         ]
+        for job in step.done:
+            self._combined[job.client] = self._combined.get(job.client, 0) + 1
         arrived = [(update, answer.uploads) for update, answer in zip(updates, answers) if update.failure is None]
         self._account(answers)
         return Cohort(
             tuple(update for update, _ in arrived),
             tuple(update for update in updates if update.failure is not None),
-            *self._combined(step, arrived),
+            *self._combine(step, arrived),
             step=step.index,
             group=step.group,
         )
@@ -121,6 +134,25 @@ class Farm:
                 self._examined.clear()
             self.bytes_down += sum(order.bytes for order in orders)
         return {int(client): (loss, accuracy) for client, loss, accuracy in rows}
+
+    def keep(self, step: int, jobs: Sequence[int]) -> Callable[[], list[Report]]:
+        """Let the ranks write their clients' private state after so many of their jobs; what is given waits for that.
+
+        It goes before all that waits, once the last one has been waited for.
+        """
+        self._combined = dict(enumerate(jobs))
+        if self._transport.size == 1:
+            report = self._vault.keep(step, jobs)
+            return lambda: [report]
+        self._kept.clear()
+        self._tenders.put([(rank, -math.inf, Keep(step, tuple(jobs))) for rank in self._workers])
+        return self._reports
+
+    def _reports(self) -> list[Report]:
+        with self._changed:
+            self._changed.wait_for(lambda: len(self._kept) == len(self._workers) or self._failure)
+            self._raise_failure()
+            return list(self._kept)
 
     def arrival(self, timeout_s: float) -> Job | None:
         """The job whose update came first among those not told yet; None if none comes in time (0: if none is here)."""
@@ -152,7 +184,9 @@ class Farm:
         while (order := orders.get()) is not None:
             if isinstance(order, Exception):
                 raise order
-            if order.after:
+            if isinstance(order, Keep):
+                channel.send(self._vault.keep(order.step, order.jobs).encode())
+            elif order.after:
                 rows = examine(order, order.jobs, self._trainer)
                 channel.send(torch.tensor(rows, dtype=torch.float64))
             elif over.is_set():
@@ -173,6 +207,8 @@ class Farm:
 
     def _train(self, order: Order) -> tuple[list[float], dict[str, Tensor], str | None]:
         """Train the one job of an order: [steps, loss, seconds], its uploads, why it failed."""
+        for client, combined in order.combined.items():
+            self._trainer.homes.after(client, combined)  # what was before may be forgotten
         share = Share(order, self._trainer, self._sums, keep=True)
         share.train(list(order.jobs))
         _, *row, failed = share.rows[0]
@@ -198,7 +234,7 @@ class Farm:
 
     def _home(self, job: Job) -> int:
         """The rank in whose queue the job goes: a client with private state stays where that is."""
-        return self._workers[job.client % len(self._workers)]
+        return home(job.client, self._transport.size)
 
     def _await(self, job: Job) -> Answer:
         """The answer to one job, and the end of the pool's memory of it."""
@@ -218,10 +254,10 @@ class Farm:
         uploads = {name: value.clone() for name, value in uploads.items()}
         self._arrive(order.jobs[0], Answer(row, uploads, reason, 0, row[2], order.bytes))
 
-    def _combined(
+    def _combine(
         self, step: Step, arrived: list[tuple[Update, dict[str, Tensor]]]
     ) -> tuple[dict[str, Tensor], dict[str, list[Tensor]]]:
-        """Means and gathered uploads, with the bits that the Collective gives them."""
+        """Means and gathered uploads. A single update is its own mean; several have the bits of the Collective's."""
         means: dict[str, Tensor] = {}
         each: dict[str, list[Tensor]] = {}
         device = self._trainer.device
@@ -236,6 +272,9 @@ class Farm:
                         "versions: this algorithm needs a synchronous schedule"
                     )
                 each[name] = values
+                continue
+            if len(values) == 1:
+                means[name] = values[0].float()
                 continue
             counts = [update.job.counts(how) for update, _ in arrived]
             planned = sum(job.counts(how) for job in step.done)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from torch import Tensor
 
@@ -21,7 +22,7 @@ class Homes:
     """
 
     def __init__(self, first: State, history: bool):
-        self._first, self._history = first, history
+        self._first, self.history = first, history
         self._jobs: dict[int, int] = {}
         self._states: dict[int, list[tuple[int, State]]] = {}
 
@@ -37,6 +38,23 @@ class Homes:
             states.pop(0)
         return dict(states[0][1] if states and states[0][0] <= jobs else self._first)
 
+    def stand(self, jobs: Sequence[int]) -> dict[int, tuple[list[str], State]]:
+        """Each client that keeps something, after `jobs[client]` of its jobs: which names it has as all have at first,
+        and what is its own. Older states are forgotten.
+        """
+        found = {}
+        for client in sorted(self._states):
+            state = self.after(client, jobs[client])
+            common = [name for name, tensor in state.items() if tensor is self._first.get(name)]
+            found[client] = common, {name: tensor for name, tensor in state.items() if name not in common}
+        return found
+
+    def settle(self, client: int, jobs: int, common: Sequence[str] | None = None, own: State | None = None) -> None:
+        """The client comes from somewhere else, after so many jobs, with what `stand` said of it."""
+        self._jobs[client] = jobs
+        if own is not None:
+            self._states[client] = [(jobs, {**{name: self._first[name] for name in common}, **own})]
+
     def keep(self, client: int, state: State) -> None:
         """Store what it has as the job ends: copies, since a vector of the work space ends with the job."""
         before = self._latest(client)
@@ -45,7 +63,7 @@ class Homes:
                 raise ValueError(f"non-finite values in the client's state {name!r}")
         kept = {name: tensor if tensor is before.get(name) else tensor.clone() for name, tensor in state.items()}
         states = self._states.setdefault(client, [])
-        if not self._history:
+        if not self.history:
             states.clear()
         states.append((self._jobs[client], kept))
 

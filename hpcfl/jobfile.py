@@ -21,7 +21,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["JobFile", "draft", "packaged", "read", "tell"]
+__all__ = ["QUICKSTART", "JobFile", "draft", "packaged", "read", "tell"]
 
 QUICKSTART = "quickstart"
 T = TypeVar("T")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from hpcfl.errors import LaunchError
 
-__all__ = ["LAUNCHERS", "Launcher", "Placement", "detect"]
+__all__ = ["LAUNCHERS", "Launcher", "Placement", "detect", "unstarted"]
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,14 @@ def detect(environ: Mapping[str, str]) -> Placement:
         hosted = environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
         return Placement(**place, local_size=local_size, master=master, port=port, hosted=hosted)
     return Placement()
+
+
+def unstarted(placement: Placement, environ: Mapping[str, str]) -> str:
+    """What to say of one process in a Slurm job that has room for more; nothing elsewhere."""
+    tasks = environ.get("SLURM_NTASKS", "1")
+    if placement.size > 1 or placement.launcher != "none" or not tasks.isdigit() or int(tasks) <= 1:
+        return ""
+    return f"this Slurm job has {tasks} tasks, and hpcfl runs in one process; srun hpcfl ... starts one for each"
 
 
 def first_host(nodelist: str) -> str:

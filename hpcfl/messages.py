@@ -6,7 +6,7 @@ A header is a table of numbers of fixed width, so nothing is pickled and a wrong
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -16,7 +16,9 @@ from hpcfl.core import Job, Send, World
 
 __all__ = [
     "IDLE",
+    "REASON",
     "STOP",
+    "Keep",
     "Order",
     "decode",
     "decode_reason",
@@ -34,13 +36,14 @@ NAME = 32
 DIMENSIONS = 4
 JOB_WORDS = 6
 TRAIN = -1
-"""In place of the number of jobs after which a client is examined: it is to train."""
+"""In place of the number of jobs after which a client is examined: it is to train. Less the number of its jobs that the
+server has combined."""
 TENSOR_WORDS = 2 + DIMENSIONS
 CONTENT_WORDS = 2 + NAME // 8
 HEAD = 1 << 13
 """Words of the message that begins everything: it holds all of an order or answer for a small model."""
-IDLE, STOP = 0, -1
-"""In place of an order's number of jobs: nothing to do for now, or any more."""
+IDLE, STOP, KEEP = 0, -1, -2
+"""In place of an order's number of jobs: nothing to do for now, or any more; a checkpoint to keep."""
 REASON = 512
 """Bytes of a failure's reason, padded."""
 
@@ -55,6 +58,8 @@ class Order:
     """client -> the number of its parcel."""
     after: dict[int, int] | None = None
     """client -> after how many of its jobs its own model is examined; None for an order to train."""
+    combined: dict[int, int] = field(default_factory=dict)
+    """client -> how many of its jobs the server has combined, if any: nobody will ask how it was before."""
 
     @classmethod
     def of(cls, jobs: Sequence[Job], send: Send, after: dict[int, int] | None = None) -> Order:
@@ -71,6 +76,11 @@ class Order:
             numbers[job.client] = known[key]
         return cls(tuple(jobs), tuple(parcels), numbers, after)
 
+    @property
+    def key(self) -> tuple[int, int, int]:
+        """What orders that are due at the same time are sorted by."""
+        return self.jobs[0].key
+
     def sent(self, job: Job) -> dict[str, Tensor]:
         """The parcel of one of the jobs."""
         return self.parcels[self.parcel_of[job.client]]
@@ -85,6 +95,17 @@ class Order:
         return sum(tensor.numel() * tensor.element_size() for tensor in self.tensors())
 
 
+@dataclass(frozen=True)
+class Keep:
+    """Write down your clients' private state for the checkpoint after a step."""
+
+    step: int
+    jobs: tuple[int, ...]
+    """For each client after how many of its jobs."""
+    key = (-1, -1, -1)
+    """Before every order."""
+
+
 def encode(order: Order) -> tuple[Tensor, Tensor]:
     """(4,) counts and (n,) body, int64: jobs, then distinct tensors, then what each parcel holds."""
     tensors = order.tensors()
@@ -92,7 +113,7 @@ def encode(order: Order) -> tuple[Tensor, Tensor]:
     rows: list[int] = []
     for job in order.jobs:
         start = int(np.float64(job.start).view(np.int64))
-        after = order.after[job.client] if order.after else TRAIN
+        after = order.after[job.client] if order.after else TRAIN - order.combined.get(job.client, 0)
         rows += [job.client, job.version, job.visit, start, order.parcel_of[job.client], after]
     for tensor in tensors:
         if tensor.dim() > DIMENSIONS or tensor.dtype not in DTYPES:
@@ -124,12 +145,15 @@ def decode(counts: Tensor, body: Tensor, world: World, device: torch.device) -> 
     jobs: list[Job] = []
     parcel_of: dict[int, int] = {}
     after: dict[int, int] = {}
+    combined: dict[int, int] = {}
     for _ in range(jobs_count):
         client, version, visit, start, parcel, jobs_before = (next(take) for _ in range(JOB_WORDS))
         jobs.append(world.job(client, version, float(np.int64(start).view(np.float64)), visit))
         parcel_of[client] = parcel
-        if jobs_before != TRAIN:
+        if jobs_before > TRAIN:
             after[client] = jobs_before
+        else:
+            combined[client] = TRAIN - jobs_before
     tensors = []
     for _ in range(tensors_count):
         dtype, dimensions, *shape = (next(take) for _ in range(TENSOR_WORDS))
@@ -138,7 +162,7 @@ def decode(counts: Tensor, body: Tensor, world: World, device: torch.device) -> 
     for _ in range(contents_count):
         number, tensor_number, *name = (next(take) for _ in range(CONTENT_WORDS))
         parcels[number][_name(name)] = tensors[tensor_number]
-    return Order(tuple(jobs), tuple(parcels), parcel_of, after or None)
+    return Order(tuple(jobs), tuple(parcels), parcel_of, after or None, combined)
 
 
 def say(words: Tensor, tensors: Sequence[Tensor], send: Callable[[Tensor], None]) -> None:
@@ -178,26 +202,30 @@ def hear(recv: Callable[[Tensor], None], tensors: Callable[[Tensor], Sequence[Te
     return words
 
 
-def say_order(order: Order | int, send: Callable[[Tensor], None]) -> None:
+def say_order(order: Order | Keep | int, send: Callable[[Tensor], None]) -> None:
     """Give an order, or IDLE or STOP, to `hear_order`."""
     if isinstance(order, int):
         say(torch.tensor([order, 0, 0, 0]), (), send)
+    elif isinstance(order, Keep):
+        say(torch.tensor([KEEP, order.step, *order.jobs]), (), send)
     else:
         say(torch.cat(encode(order)), order.tensors(), send)
 
 
-def hear_order(recv: Callable[[Tensor], None], world: World, device: torch.device) -> Order | int:
+def hear_order(recv: Callable[[Tensor], None], world: World, device: torch.device) -> Order | Keep | int:
     """What `say_order` gave."""
     heard: list[Order] = []
 
     def tensors(words: Tensor) -> list[Tensor]:
-        if words[0] in (IDLE, STOP):
+        if words[0] in (IDLE, STOP, KEEP):
             return []
         heard.append(decode(words[:4], words[4:], world, device))
         return heard[0].tensors()
 
-    words = hear(recv, tensors)
-    return heard[0] if heard else int(words[0])
+    words = hear(recv, tensors).tolist()
+    if words[0] == KEEP:
+        return Keep(words[1], tuple(words[2:]))
+    return heard[0] if heard else words[0]
 
 
 def _dealt(room: Tensor, tensors: Sequence[Tensor]) -> tuple[list[tuple[Tensor, Tensor]], list[Tensor]]:

@@ -15,7 +15,7 @@ __all__ = ["foretell", "overlaps", "plan"]
 
 def plan(schedule: Any, world: World) -> list[Step]:
     """Every step of the virtual run. A step starts only jobs that a later one combines: the rest need not be sent."""
-    return list(foretell(schedule, world))
+    return [step for step in foretell(schedule, world) if step.done or step.start]
 
 
 def overlaps(schedule: Any) -> bool:
@@ -24,14 +24,25 @@ def overlaps(schedule: Any) -> bool:
 
 
 def foretell(schedule: Any, world: World) -> Iterator[Step]:
-    """The same, step by step; a schedule whose jobs all end with the next step is not run ahead further than that."""
+    """The same, step by step; a schedule whose jobs all end with the next step is not run ahead further than that.
+
+    With more rounds the same steps come first: those that start jobs which only a longer run combines are there too.
+    """
     steps = schedule(world, VirtualClock())
     if overlaps(schedule):
         known = list(steps)
         combined = {job.key for step in known for job in step.done}
-        cut = (replace(step, start=tuple(job for job in step.start if job.key in combined)) for step in known)
+        cut = (divided(step, combined) for step in known)
     else:
         nothing = Step(0, 0.0, (), ())
         cut = (replace(step, start=tuple(sorted(set(step.start) & set(after.done), key=lambda job: job.key)))
                for step, after in pairwise(chain(steps, [nothing])))  # fmt: skip
-    return (step for step in cut if step.done or step.start)
+    return (step for step in cut if step.done or step.start or step.unused)
+
+
+def divided(step: Step, combined: set[tuple[int, int, int]]) -> Step:
+    """The step, with the jobs that matter apart from the others."""
+    used = tuple(job for job in step.start if job.key in combined)
+    return replace(
+        step, start=used, unused=tuple(job for job in step.start if job.key not in combined and not job.dropped)
+    )

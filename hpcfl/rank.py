@@ -5,30 +5,33 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 
 from hpcfl import build, engine
+from hpcfl.checkpoint.vault import Vault
 from hpcfl.collective import Collective
 from hpcfl.core import first_line
 from hpcfl.data import fetch, find_root
+from hpcfl.ending import conclude
 from hpcfl.environment import describe
-from hpcfl.errors import HpcflError, RankError
+from hpcfl.errors import HpcflError, RankError, Refused
 from hpcfl.farm import Farm
 from hpcfl.federation import build_compression
 from hpcfl.jobfile import JobFile
 from hpcfl.launch import Placement
-from hpcfl.plan import foretell, overlaps
+from hpcfl.past import Past, recall
+from hpcfl.plan import overlaps
 from hpcfl.progress import Reporter
 from hpcfl.record import Recorder
 from hpcfl.results import Writer
 from hpcfl.runner import DOWNLOAD_S, agree, agree_device, connect
 from hpcfl.schema import JobSpec
-from hpcfl.signals import Outlook
+from hpcfl.signals import Outlook, say_once_more
 from hpcfl.tracking import Trackers, require
-from hpcfl.wallclock import WallClock
 
 __all__ = ["run_rank"]
 
@@ -36,6 +39,7 @@ __all__ = ["run_rank"]
 def run_rank(placement: Placement, rendezvous: Any, job: JobFile, outlook: Outlook) -> None:
     """Build this rank's parts, and train or serve until the job is done."""
     spec, serves = job.spec, placement.rank == 0
+    path, past = recall(placement, rendezvous, job)
     if spec.data.download:
         agree(placement, rendezvous, lambda: download(placement, spec.data), limit_s=DOWNLOAD_S)
     device = agree_device(placement, rendezvous, spec.device.kind)
@@ -45,33 +49,42 @@ def run_rank(placement: Placement, rendezvous: Any, job: JobFile, outlook: Outlo
         lambda: job.explain(build.assemble, job, device, trains=trains, serves=serves), lambda parts: parts.fingerprint,
         limit_s=spec.server.timeout_s,
     )  # fmt: skip
+    vault = past.vault(parts, placement, device)
+    agree(placement, rendezvous, lambda: past.take_over(parts, vault, serves), limit_s=spec.server.timeout_s)
+    parts.execution.settle(rendezvous.exchange(parts.execution.graphs))
     described = rendezvous.exchange(f"{os.uname().nodename} {device} {torch.__version__}")
-    path = build.result_path(spec)
-    writer = agree(placement, rendezvous, lambda: job.explain(open_results, job, path, parts) if serves else None)
-    transport = connect(placement, rendezvous, device, spec.server.timeout_s)
-    orderly = True
+    writer = agree(placement, rendezvous, lambda: job.explain(open_results, job, path, past, parts) if serves else None)
+    transport = connect(placement, rendezvous, device, spec.server.timeout_s, spec.device.interface)
+    orderly, code = True, 0
     with transport:
         try:
-            pool = build_pool(spec, parts, transport)
+            pool = build_pool(spec, parts, transport, vault)
             if serves:
                 outlook.file = str(path)
                 environment = describe(placement, rendezvous.mpi, transport.backend, described, spec.threads)
-                environment["execution"] = f"batched, {parts.batched.size}" if parts.batched else "sequential"
-                orderly = serve(job, parts, pool, writer, environment, outlook)
+                environment["execution"] = str(parts.execution)
+                orderly, code = serve(job, parts, pool, writer, environment, outlook, past, transport.asked)
             else:
+                outlook.patience_s, outlook.ask = spec.server.timeout_s, transport.ask
                 pool.serve()
         except Exception as failure:
             fail(transport, placement, failure)
     if not orderly:
         sys.stdout.flush()
-        os._exit(0)  # at a normal exit wandb waits for its own process, which may hang
+        os._exit(code)  # at a normal exit wandb waits for its own process, which may hang
+    if code:
+        raise Refused(code)
 
 
 def serve(
-    job: JobFile, parts: build.Parts, pool: Collective | Farm, writer: Writer, environment: dict, outlook: Outlook
-) -> bool:
-    """Rank 0: the round loop, with the result file open and progress shown; whether every tracker came to its end."""
-    spec, world = job.spec, parts.world
+    job: JobFile, parts: build.Parts, pool: Collective | Farm, writer: Writer, environment: dict, outlook: Outlook,
+    past: Past, asked: Callable[[], int],
+) -> tuple[bool, int]:  # fmt: skip
+    """Rank 0: the round loop, with the result file open and progress shown.
+
+    Whether every tracker came to its end, and the exit code.
+    """
+    spec, world, checkpoint = job.spec, parts.world, past.checkpoint
     clients = {
         "examples": world.counts.sum(axis=1),
         "classes": world.counts,
@@ -82,41 +95,56 @@ def serve(
     # Open MPI gives rank 0 a terminal of its own, whatever its output really goes to
     live = environment["launcher"] != "openmpi"
     with Reporter(world.rounds, live=live) as progress, Trackers(spec, progress.line) as trackers, writer:
-        writer.start(job.text, spec.resolved(), environment, clients, parts.labels, parts.owner)
+        outlook.ask = say_once_more
+        if checkpoint:
+            writer.resume(checkpoint.step, job.text, spec.resolved(), environment, spec.clock == "virtual")
+            outlook.place = f"after round {checkpoint.step} of {world.rounds}"
+            progress.line(f"goes on after round {checkpoint.step} of {outlook.file}")
+        else:
+            writer.start(job.text, spec.resolved(), environment, clients, parts.labels, parts.owner)
         record = Recorder(
             world, pool, writer, progress, parts.evaluate(spec.server.test_batch_size), parts.trainer.constants(),
             trackers=trackers, send=parts.strategy.send, evaluate_every=spec.server.evaluate_every,
-            keep_every=spec.checkpoint.every, upload_bytes=build_compression(spec).bytes,
-            outlook=outlook, wall_clock=spec.clock == "wall",
+            keep_every=spec.results.keep_every, upload_bytes=build_compression(spec).bytes,
+            outlook=outlook, wall_clock=spec.clock == "wall", before=past.facts,
         )  # fmt: skip
-        steps = (
-            parts.schedule(world, WallClock(pool, world)) if spec.clock == "wall" else foretell(parts.schedule, world)
-        )
+        keeper = past.keeper(parts, pool, record, writer, progress.line, lambda: outlook.asked or asked())
+        steps, at = past.steps(parts, pool, keeper)
         least = 0 if overlaps(parts.schedule) else spec.server.min_clients
-        engine.run(world, parts.strategy, steps, pool, record, least, record.examine)
+        with keeper:
+            engine.run(world, parts.strategy, steps, pool, record, least, record.examine, keeper, at)
+        outlook.ask = say_once_more if keeper.ends else None
         pool.close()
-        writer.finish()
-        progress.line(f"results: {outlook.file}")
-        progress.line(f"look into it: hpcfl show {outlook.file}")
-    return not trackers.lost
+        if not keeper.ends:
+            writer.finish()
+            progress.line(f"results: {outlook.file}")
+            progress.line(f"look into it: hpcfl show {outlook.file}")
+    return not trackers.lost, conclude(keeper, outlook, spec.checkpoint, os.environ, sys.argv) if keeper.ends else 0
 
 
-def build_pool(spec: JobSpec, parts: build.Parts, transport: Any) -> Collective | Farm:
+def build_pool(spec: JobSpec, parts: build.Parts, transport: Any, vault: Vault | None = None) -> Collective | Farm:
     """The Collective where every step ends all that was started, else the Farm."""
     wall_clock, given = spec.clock == "wall", (transport, parts.trainer, parts.world, spec.reproducible)
     if wall_clock or overlaps(parts.schedule):
-        return Farm(*given, spec.server.timeout_s, wall_clock)
-    return Collective(*given, parts.batched)
+        return Farm(*given, spec.server.timeout_s, wall_clock, vault)
+    return Collective(*given, parts.batched, vault, parts.execution.lanes)
 
 
-def open_results(job: JobFile, path: Any, parts: build.Parts) -> Writer:
+def open_results(job: JobFile, path: Any, past: Past, parts: build.Parts) -> Writer:
     """The result file, made before any rank trains: what cannot be written, or tracked, is known now."""
     require(job.spec.tracking)
-    kept = 1 + (job.spec.rounds // job.spec.checkpoint.every if job.spec.checkpoint.every else 0)
+    kept = 1 + (job.spec.rounds // job.spec.results.keep_every if job.spec.results.keep_every else 0)
     expected = kept * 4 * parts.world.layout.size + job.spec.rounds * 200 + parts.owner.nbytes
     if parts.world.held_out is not None:
         expected += 16 * parts.world.clients * (1 + job.spec.rounds // job.spec.server.evaluate_every)
-    return Writer(path, overwrite=job.spec.results.overwrite, expected_bytes=expected)
+    overwrite, resumes = job.spec.results.overwrite or past.overwrite, past.checkpoint is not None
+    writer = Writer(path, overwrite=overwrite, expected_bytes=expected, resumes=resumes)
+    try:
+        past.require_room(parts)
+    except BaseException:
+        writer.close()
+        raise
+    return writer
 
 
 def download(placement: Placement, data: Any) -> None:

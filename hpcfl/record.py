@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import perf_counter
 from typing import Any
 
@@ -38,7 +38,9 @@ class Recorder:
         upload_bytes: Callable[[int], float],
         outlook: Any,
         wall_clock: bool = False,
+        before: Mapping[str, Any] | None = None,
     ):
+        """`before`: what `counted` said where a run is resumed."""
         self._world, self._pool, self._writer, self._progress = world, pool, writer, progress
         self._evaluate, self._trackers, self._outlook = evaluate, trackers, outlook
         self._evaluate_every, self._keep_every = evaluate_every, keep_every
@@ -47,10 +49,16 @@ class Recorder:
             for entry in world.layout.entries
         ]
         self._send, self._wall_clock, self._upload_bytes = send, wall_clock, upload_bytes
-        self._jobs = [0] * world.clients
+        self._jobs = list(before["jobs"]) if before else [0] * world.clients
         self._own = np.full((2, world.clients), math.nan)
         self._examining = 0.0
-        self._begin = perf_counter()
+        self._begin = perf_counter() - (before["wall_s"] if before else 0.0)
+
+    def counted(self) -> dict[str, Any]:
+        """What a checkpoint must know: jobs combined of each client, and seconds since the run began; and after how
+        many of its jobs a client's private state is that of this moment."""
+        after = [NOW] * len(self._jobs) if self._wall_clock else self._jobs
+        return {"jobs": list(self._jobs), "wall_s": perf_counter() - self._begin, "after": list(after)}
 
     def examine(self, step: Step, updates: Cohort, state: dict[str, Tensor]) -> None:
         """If this step is evaluated, ask the clients how their own models do; before the next jobs start."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from hpcfl.core import first_line
 from hpcfl.errors import HpcflError, Refused
 from hpcfl.jobfile import read, tell
-from hpcfl.launch import Placement
+from hpcfl.launch import Placement, unstarted
 from hpcfl.signals import Outlook
+from hpcfl.transport.network import choose_network
 from hpcfl.transport.rendezvous import Rendezvous, meet
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ def run_job(placement: Placement, outlook: Outlook, job: str | None, overrides: 
     file = agree(placement, rendezvous, lambda: read(job, overrides, out), lambda file: file.digest)
     if placement.rank == 0:
         tell(job, file.notes)
+        if lost := unstarted(placement, os.environ):
+            print(f"note: {lost}", file=sys.stderr, flush=True)
 
     from hpcfl.rank import run_rank  # PyTorch is imported from here on
 
@@ -95,10 +99,13 @@ def disagreement(answers: list[str]) -> str:
     return "\n".join(f"rank {', '.join(map(str, ranks))}: {reason}" for reason, ranks in reasons.items())
 
 
-def connect(placement: Placement, rendezvous: Any, device: Any, timeout_s: float) -> Group | Solo:
-    """The transport between all ranks."""
+def connect(
+    placement: Placement, rendezvous: Any, device: Any, timeout_s: float, interface: str | None = None
+) -> Group | Solo:
+    """The transport between all ranks, over the network `interface` where they are on several hosts."""
     from hpcfl.transport.group import Group, Solo
 
     if placement.size == 1:
         return Solo()
+    agree(placement, rendezvous, lambda: choose_network(interface, os.environ))
     return Group(placement, rendezvous.store(), device, timeout_s)

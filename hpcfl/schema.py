@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
@@ -16,11 +16,22 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
+S = TypeVar("S", bound="Section")
+
 
 class Section(BaseModel):
     """A table of the job file. Unknown keys and wrong types are errors; nothing is converted silently."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+
+    @classmethod
+    def parse(cls: type[S], table: dict[str, Any], source: str) -> S:
+        """What `table` says; JobError lists every mistake at once, each with its key."""
+        try:
+            return cls.model_validate(table)
+        except ValidationError as failure:
+            lines = [_explain(error, cls) for error in failure.errors()]
+            raise JobError(f"{source}:\n  " + "\n  ".join(dict.fromkeys(lines))) from None
 
 
 class Component(Section):
@@ -62,6 +73,9 @@ class Data(Component):
     cache: bool | Annotated[str, Field(min_length=1)] = True
     """Keep what was read from large files, for later runs and for all ranks of a node to share: true (in HPCFL_CACHE or
     ~/.cache/hpcfl), false, or a folder."""
+    stage: Annotated[str, Field(min_length=1)] | None = None
+    """Folder on a node's own disk to read the data from, say "$TMPDIR": one rank of each node fills it, from the cache
+    or the files, before the others read."""
     transform: Component | None = None
     """Augmentation of training batches on the device, say {name = "crop_flip", padding = 4}."""
 
@@ -86,7 +100,7 @@ class Model(Component):
     """The architecture that is trained."""
 
     name: str = "cnn"
-    """mlp, lenet5, cnn, cnn1d, char_lstm; of the families vgg11, 13, 16, 19 (norm, width), resnet20, 32, 44, 56,
+    """mlp, lenet5, cnn, cnn_dropout, cnn1d, char_lstm; of the families vgg11, 13, 16, 19 (norm, width), resnet20, 32, 44, 56,
     charcnn3 to 6, vdcnn9, 17, 29, 49; or a dotted path such as torchvision.models.resnet18."""
     init: Component | None = None
     """How the weights of convolutions and linear layers are drawn from the seed, their biases zero: xavier (gain),
@@ -213,13 +227,33 @@ class Results(Section):
     """Where to write it; without it the first free one of results/NAME.h5, results/NAME-2.h5, ..."""
     overwrite: bool = False
     """Replace a file that exists."""
+    keep_every: Annotated[int, Field(ge=0)] = 0
+    """Keep the global model in the file after every so many server steps; 0 keeps the final one only."""
 
 
 class Checkpoint(Section):
-    """What is kept of a run beside its end."""
+    """How a run survives: where it stands is written down, and a later start goes on from there."""
 
     every: Annotated[int, Field(ge=0)] = 0
-    """Keep the global model in the result file after every so many server steps; 0 keeps the final one only."""
+    """Server steps between two checkpoints; 0 makes one only when the run is asked to end (Ctrl-C, SIGTERM, SIGUSR2) or
+    Slurm's time limit is near."""
+    keep: Positive = 2
+    """How many of the newest are kept."""
+    path: Annotated[str, Field(min_length=1)] | None = None
+    """Their folder, which every rank reaches; without it the result file's name with .checkpoint behind it."""
+    resume: Literal["no", "auto", "must"] = "no"
+    """no: begin anew; auto: go on from the newest checkpoint, begin anew where none is; must (which `run --resume`
+    means): an error where none is."""
+    margin_s: NotNegative = 15.0
+    """Seconds to spare before Slurm's time limit, beside twice the longest of the last steps and the writing."""
+    requeue: bool = False
+    """Under Slurm: put the job back into the queue when SIGUSR2 or the time limit ended it."""
+
+    @model_validator(mode="after")
+    def _goes_on(self) -> Checkpoint:
+        if self.requeue and self.resume == "no":
+            raise ValueError('requeue = true needs resume = "auto": the next start would begin anew')
+        return self
 
 
 class Device(Section):
@@ -227,6 +261,29 @@ class Device(Section):
 
     kind: Literal["auto", "cpu", "cuda"] = "auto"
     """cpu; cuda, one GPU per rank by its place on the node; auto takes cuda where every rank sees a GPU."""
+    interface: Annotated[str, Field(min_length=1)] | None = None
+    """Network that ranks of several hosts use, say "ib0"; without it GLOO_SOCKET_IFNAME and NCCL_SOCKET_IFNAME, or the
+    one of the host's name."""
+    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
+    """fp32; tf32, products and convolutions of inputs rounded to 10 bits (GPUs of compute capability 8.0 or later);
+    bf16, the model under autocast, with float32 weights, logits and losses (CPUs too)."""
+    channels_last: Literal["auto"] | bool = "auto"
+    """Keep images channel by channel of each pixel: true, false, or auto: on a CPU, for models that take them so."""
+    compile: bool = False
+    """Compile the model of a client trained by itself (torch.compile): it takes up to minutes before the first step."""
+    graphs: Literal["auto"] | bool = "auto"
+    """CUDA graphs for the local steps: true, false, or auto: on a GPU, wherever a step can be captured."""
+    streams: Literal["auto"] | Annotated[int, Field(ge=1, le=16)] = "auto"
+    """How many clients that are not batched train side by side on a GPU, 1 to 16; auto: one, or four small ones with
+    captured steps."""
+
+    @field_validator("channels_last", "graphs", "streams", mode="before")
+    @classmethod
+    def _or_auto(cls, given: Any, info: ValidationInfo) -> Any:
+        counted = info.field_name == "streams"
+        if given != "auto" and (type(given) is not int or not 1 <= given <= 16 if counted else type(given) is not bool):
+            raise ValueError(f"should be {'1 to 16' if counted else 'true, false'} or 'auto'")
+        return given
 
 
 class Wandb(Component):
@@ -303,18 +360,9 @@ class JobSpec(Section):
     tracking: Tracking = Tracking()
     """Curves elsewhere, beside the result file."""
     checkpoint: Checkpoint = Checkpoint()
-    """What is kept on the way."""
+    """Going on after an interruption."""
     device: Device = Device()
     """Where it computes."""
-
-    @classmethod
-    def parse(cls, table: dict[str, Any], source: str) -> JobSpec:
-        """The job in `table`; JobError lists every mistake at once, each with its key."""
-        try:
-            return cls.model_validate(table)
-        except ValidationError as failure:
-            lines = [_explain(error) for error in failure.errors()]
-            raise JobError(f"{source}:\n  " + "\n  ".join(dict.fromkeys(lines))) from None
 
     def resolved(self) -> dict[str, Any]:
         """The job with every default written out, as plain dicts, lists, strings and numbers."""
@@ -333,13 +381,13 @@ def unknown_key(key: str, valid: Iterable[str]) -> str:
     return f"{key}: unknown key; " + (f"did you mean {' or '.join(near)}?" if near else f"valid: {', '.join(valid)}")
 
 
-def _explain(error: Any) -> str:
+def _explain(error: Any, top: type[Section]) -> str:
     """One line for one of pydantic's errors: the key, what was given, what is valid."""
     words = [str(part) for part in error["loc"] if not str(part).startswith(("constrained-", "list[", "function-"))]
     words = [word for word in words if word not in ("int", "Component")]
     key = ".".join(words)
     if error["type"] == "extra_forbidden":
-        return unknown_key(key, _fields_at(words[:-1]))
+        return unknown_key(key, _fields_at(top, words[:-1]))
     if error["type"] == "missing":
         return f"{key}: required, but missing"
     message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
@@ -348,8 +396,8 @@ def _explain(error: Any) -> str:
     return f"{key} = {error['input']!r}: {message[:1].lower()}{message[1:]}"
 
 
-def _fields_at(path: list[str]) -> list[str]:
-    section: Any = JobSpec
+def _fields_at(top: type[Section], path: list[str]) -> list[str]:
+    section: Any = top
     for word in path:
         kind = section.model_fields[word].annotation
         section = next(part for part in (kind, *get_args(kind)) if hasattr(part, "model_fields"))

@@ -19,7 +19,7 @@ from hpcfl.messages import Order
 from hpcfl.sums import LIMIT, ExactSum, FloatSum
 from hpcfl.training import Trainer
 
-__all__ = ["Share", "Sums", "examine"]
+__all__ = ["Share", "Sums", "examine", "located"]
 
 
 class Sums:
@@ -74,6 +74,9 @@ class Share:
         if before != [tensor._version for tensor in sent]:
             raise JobError("strategy: `local` changed a tensor that was sent to all clients in place; change a clone")
 
+    def finish(self) -> None:
+        """All were trained."""
+
     def _train_together(self, program: Program, batched: Batched) -> bool:
         """Whether it could be done: where a hook fails, one after the other shows whose failure it is."""
         begin = perf_counter()
@@ -123,7 +126,7 @@ class Share:
                 self._trainer.keep(fit)
                 self._take(job, uploads)
         except Exception as failure:
-            reason = _located(failure)
+            reason = located(failure)
         self._enter(job, steps, loss, reason, perf_counter() - begin)
 
     def _enter(self, job: Job, steps: int, loss: float, reason: str | None, seconds: float) -> None:
@@ -146,17 +149,27 @@ class Share:
 
     def _unfit(self, uploads: dict[str, Tensor], loss: float) -> str | None:
         """Why these uploads cannot be taken, or None."""
+        if reason := self._misshapen(uploads):
+            return reason
+        return self._unsound(loss, {name: largest(value, LIMIT) for name, value in uploads.items()})
+
+    def _misshapen(self, uploads: dict[str, Tensor]) -> str | None:
+        """What their names and shapes say against them."""
         if set(uploads) != set(self._uploads):
             return f"local returned {sorted(uploads)}, but the strategy's uploads are {sorted(self._uploads)}"
-        if not math.isfinite(loss):
-            return f"training loss is {loss}"
         for name, value in uploads.items():
-            size = largest(value, LIMIT)
-            if not math.isfinite(size):
-                return f"non-finite values in the upload {name!r}"
             expected = self._expected(name, value)
             if value.shape != expected:
                 return f"upload {name!r} has shape {tuple(value.shape)}, expected {tuple(expected)}"
+        return None
+
+    def _unsound(self, loss: float, sizes: dict[str, float]) -> str | None:
+        """What the loss, and the largest magnitude of each upload, say against them."""
+        if not math.isfinite(loss):
+            return f"training loss is {loss}"
+        for name, size in sizes.items():
+            if not math.isfinite(size):
+                return f"non-finite values in the upload {name!r}"
             if name in self._averaged and self._exact and size >= LIMIT:
                 return f"upload {name!r} diverged: a value of {size:.3g} is beyond the {LIMIT:g} that exact sums hold"
         return None
@@ -178,11 +191,11 @@ def examine(order: Order, jobs: Sequence[Job], trainer: Trainer) -> list[list[fl
             rows.append([job.client, *trainer.examine(job, order.sent(job), order.after[job.client])])
         except Exception as failure:
             what = f"the evaluation of client {job.client}'s own model failed after step {job.version}"
-            raise TrainingError(f"{what}: {_located(failure)}") from failure
+            raise TrainingError(f"{what}: {located(failure)}") from failure
     return rows
 
 
-def _located(failure: Exception) -> str:
+def located(failure: Exception) -> str:
     """The failure and the line that raised it."""
     place = traceback.extract_tb(failure.__traceback__)[-1]
     return f"{first_line(failure)} ({place.filename.rpartition('/')[2]}:{place.lineno})"

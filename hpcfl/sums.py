@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from hpcfl.pinned import upload
+
 __all__ = ["LIMIT", "ExactSum", "FloatSum"]
 
 QUANTUM = 2.0**-35
@@ -53,7 +55,7 @@ class ExactSum:
     def add_stack(self, values: Tensor, weights: Sequence[float]) -> None:
         """Add weight * value for every row of `values` (n, ...)."""
         self.settle()
-        shares = torch.tensor(weights, dtype=torch.float64, device=values.device)[:, None]
+        shares = upload(torch.tensor(weights, dtype=torch.float64), values.device)[:, None]
         width = max(1, CHUNK // len(weights) if values.device.type == "cpu" else self.total.numel())
         for total, part in zip(self.total.view(-1).split(width), values.reshape(len(weights), -1).split(width, 1)):
             total.add_(self._round(part * shares, 1.0).sum(0))
@@ -92,7 +94,7 @@ class FloatSum:
 
     def add_stack(self, values: Tensor, weights: Sequence[float]) -> None:
         """Add weight * value for every row of `values` (n, ...)."""
-        self.total.add_(torch.tensordot(torch.tensor(weights, device=values.device), values.float(), 1))
+        self.total.add_(torch.tensordot(upload(torch.tensor(weights), values.device), values.float(), 1))
 
     def settle(self) -> None:
         """Nothing to do."""

@@ -16,8 +16,9 @@ from typing import Any
 import torch
 
 from hpcfl.answers import Answer, hear_answer
+from hpcfl.checkpoint.vault import Report
 from hpcfl.core import Job
-from hpcfl.messages import IDLE, STOP, Order, say_order
+from hpcfl.messages import IDLE, STOP, Keep, Order, say_order
 
 __all__ = ["Tenders", "Queue"]
 
@@ -28,8 +29,8 @@ Queue = list[tuple[Any, ...]]
 class Tenders:
     """What is to be sent to whom, and the threads that send and hear.
 
-    `queues` has every worker's, which several may share. What comes is given to `arrive(job, answer)` and
-    `examined(rows)`, in a thread that holds the lock of `changed`.
+    `queues` has every worker's, which several may share. What comes is given to `arrive(job, answer)`,
+    `examined(rows)` and `kept(report)`, in a thread that holds the lock of `changed`.
     """
 
     def __init__(
@@ -41,13 +42,14 @@ class Tenders:
         least_waiting: float,
         arrive: Callable[[Job, Answer], None],
         examined: Callable[[list[list[float]]], None],
+        kept: Callable[[Report], None],
     ):
         """`least_waiting`: how many orders must wait for a rank to get one ahead, while it still has one to do."""
         self._queues, self._channels, self._names = queues, channels, names
         self._timeout_s, self._least_waiting = timeout_s, least_waiting
-        self._arrive, self._examined = arrive, examined
+        self._arrive, self._examined, self._kept = arrive, examined, kept
         # orders that were sent, but not answered yet, each with when it was
-        self._hands: dict[int, deque[tuple[Order, float]]] = {rank: deque() for rank in queues}
+        self._hands: dict[int, deque[tuple[Order | Keep, float]]] = {rank: deque() for rank in queues}
         lock = Lock()
         self.changed = Condition(lock)
         """Something came, or failed: for the main thread."""
@@ -73,11 +75,11 @@ class Tenders:
         for thread in self._threads:
             thread.join()
 
-    def put(self, orders: Sequence[tuple[int, float, Order]]) -> None:
+    def put(self, orders: Sequence[tuple[int, float, Order | Keep]]) -> None:
         """Queue orders: for each a worker in whose queue it goes, and when it is due."""
         with self.changed:
             for rank, due, order in orders:
-                heappush(self._queues[rank], (due, *order.jobs[0].key, order))
+                heappush(self._queues[rank], (due, *order.key, order))
             self._wake()
 
     def _watch(self, tend: Callable[[int], None], rank: int) -> None:
@@ -101,7 +103,7 @@ class Tenders:
             # if idle, a sign of life: a rank that waits for work has a limit too
             say_order(IDLE if order is None else order, send)
 
-    def _take(self, rank: int) -> Order | None:
+    def _take(self, rank: int) -> Order | Keep | None:
         """What is due first among what the rank may do; None if there is nothing for a while, or at the end."""
         eligible = self._eligible[rank]
         with self.changed:
@@ -133,14 +135,19 @@ class Tenders:
                 if not hand:
                     return
                 order, sent = hand[0]
-            if order.after:
+            if isinstance(order, Keep):
+                report = Report.blank()
+                channel.recv(report)
+            elif order.after:
                 rows = torch.zeros(len(order.jobs), 3, dtype=torch.float64)
                 channel.recv(rows)
             else:
                 answered = hear_answer(channel, self._names)
             begin, heard = max(sent, heard), perf_counter()
             with self.changed:
-                if order.after:
+                if isinstance(order, Keep):
+                    self._kept(Report.decode(report, rank))
+                elif order.after:
                     self._examined(rows.tolist())
                 else:
                     self._arrive(order.jobs[0], Answer(*answered, rank, heard - begin, order.bytes))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from hpcfl.core import Job, World
 from hpcfl.flat import Layout
 from hpcfl.home import Homes
+from hpcfl.pinned import upload
 from hpcfl.rng import seed64, stream
 from hpcfl.strategies import FedAvg
 
@@ -135,14 +137,17 @@ class Fit:
         self._calls += 1
         vector.copy_(w)
         self._start = w[: trainer.layout.trainable]
-        optimizer = trainer.prepare(vector, client.lr)
+        optimizer = self._prepare(vector)
         for _ in range(client.epochs if epochs is None else epochs):
             index = client.index
             if trainer.recipe.shuffle:
-                index = index[torch.from_numpy(self._batches.permutation(client.examples)).to(index.device)]
+                index = index[upload(self._batches.permutation(client.examples), trainer.device)]
             for batch in index.split(trainer.batch_size):
                 self.step(batch, vector, optimizer)
         return vector
+
+    def _prepare(self, vector: Tensor) -> torch.optim.Optimizer:
+        return self._trainer.prepare(vector, self.client.lr)
 
     def step(self, index: Tensor, vector: Tensor, optimizer: torch.optim.Optimizer) -> None:
         """One optimizer step on the samples at `index`."""
@@ -179,24 +184,41 @@ class Trainer:
         held_out: list[np.ndarray] | None = None,
         test_batch_size: int = 500,
     ):
-        self.module, self.layout, self.device = module.to(device), world.layout, device
+        self.layout, self.device = world.layout, device
         self.strategy, self.recipe, self.samples = strategy, recipe, samples
         self.batch_size = world.batch_size
-        # Gradients lie in one vector only for a strategy that looks at them: it costs 3 % of a small CNN's step.
-        corrects = type(strategy).correct is not FedAvg.correct
-        self.grad = torch.zeros(self.layout.trainable, device=device) if corrects else None
-        self._world, self._held_out = world, held_out
+        self.fit: Callable[[Trainer, Client, dict[str, Tensor]], Fit] = Fit
+        """Makes the `fit` of a job: another one where its steps are captured."""
+        self._world, self._parts, self._held_out = world, parts, held_out
         self.homes = Homes({"w": world.initial.to(device)} if strategy.private else {}, history=held_out is not None)
-        self._spaces: list[Tensor] = []
-        self._bound: Tensor | None = None
         self._test_batch_size = test_batch_size
         counts = torch.from_numpy(world.counts).to(device)
         self.holdings = [(torch.from_numpy(part).to(device), count) for part, count in zip(parts, counts)]
         """Each client's places in the training set, and its training samples of each class."""
-        carried = self.layout.views(world.initial)
+        self._furnish(module.to(device))
+
+    def _furnish(self, module: nn.Module) -> None:
+        """The module, and all that is written while it trains."""
+        self.module = module
+        # Gradients lie in one vector only for a strategy that looks at them: it costs 3 % of a small CNN's step.
+        corrects = type(self.strategy).correct is not FedAvg.correct
+        self.grad = torch.zeros(self.layout.trainable, device=self.device) if corrects else None
+        self._spaces: list[Tensor] = []
+        self._bound: Tensor | None = None
+        carried = self.layout.views(self._world.initial)
         self._constants = [(tensor, tensor.clone()) for name, tensor in module.named_buffers() if name not in carried]
-        self.layout.bind(module, world.initial.to(device, copy=True), self.grad)
-        self._optimizer = recipe.optimizer([parameter for parameter in module.parameters() if parameter.requires_grad])
+        self.layout.bind(module, self._world.initial.to(self.device, copy=True), self.grad)
+        self._optimizer = self.optimizer()
+
+    def twin(self) -> Trainer:
+        """Another one on the same samples, which can train at the same time: on a stream of its own."""
+        other = copy.copy(self)
+        other._furnish(copy.deepcopy(self.module))
+        return other
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        """A new one of the module's trained parameters."""
+        return self.recipe.optimizer([parameter for parameter in self.module.parameters() if parameter.requires_grad])
 
     def train(self, job: Job, sent: dict[str, Tensor]) -> tuple[dict[str, Tensor], Fit]:
         """What the job uploads, valid until the next job, and its counts of steps, samples and loss."""
@@ -226,8 +248,9 @@ class Trainer:
         self.seed(client)
         for tensor, first in self._constants:
             tensor.copy_(first)
-        self.module.train()
-        return Fit(self, client, sent)
+        if not self.module.training:  # it goes through all of its parts
+            self.module.train()
+        return self.fit(self, client, sent)
 
     def seed(self, client: Client) -> None:
         """Begin torch's own random numbers of the client's job."""
@@ -253,6 +276,10 @@ class Trainer:
             state=state,
         )
 
+    def places(self, client: int) -> np.ndarray:
+        """(examples,) the client's places in the training set, which `Client.index` has on the device."""
+        return self._parts[client]
+
     def workspace(self, number: int) -> Tensor:
         """A vector to train in: one per call of `fit`."""
         while len(self._spaces) <= number:
@@ -261,7 +288,7 @@ class Trainer:
 
     def prepare(self, vector: Tensor, lr: float) -> torch.optim.Optimizer:
         """The optimizer as new, with the module bound to `vector`."""
-        self._bind(vector)
+        self.bind(vector)
         self._optimizer.state.clear()
         for group in self._optimizer.param_groups:
             group["lr"] = lr
@@ -295,10 +322,11 @@ class Trainer:
         return loss.item() / count, right.item() / count
 
     def _forward(self, vector: Tensor, x: Tensor) -> Tensor:
-        self._bind(vector)
+        self.bind(vector)
         return self.module(x)
 
-    def _bind(self, vector: Tensor) -> None:
+    def bind(self, vector: Tensor) -> None:
+        """Let the module compute with `vector`, and train it."""
         if self._bound is not vector:
             self.layout.bind(self.module, vector)
             self._bound = vector

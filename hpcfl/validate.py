@@ -1,25 +1,33 @@
 """Check a job without running it: what `hpcfl run` would refuse, in one process and without a result file."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
-from hpcfl.build import assemble
-from hpcfl.jobfile import read, tell
+from hpcfl.build import Parts, assemble
+from hpcfl.jobfile import JobFile, read, tell
 from hpcfl.tracking import require
 
-__all__ = ["validate_job"]
+__all__ = ["check", "validate_job"]
 
 
 def validate_job(path: str, overrides: Sequence[str]) -> None:
     """Say that the job is valid and what it amounts to; a JobError or DataError says what is wrong."""
     job = read(path, overrides)
     tell(path, job.notes)
-    job.explain(require, job.spec.tracking)
-    parts = job.explain(assemble, job, torch.device("cpu"), trains=False, serves=True)
+    parts = check(job)
     spec, world = job.spec, parts.world
     examples = world.counts.sum(axis=1)
     print(f"{path} is valid: {spec.strategy.name}, {spec.rounds} rounds, seed {spec.seed}")
     print(f"  data     {spec.data.name}: {len(parts.owner)} training and {len(parts.test)} test samples")
     print(f"  clients  {world.clients}, with {examples.min()} to {examples.max()} samples ({spec.partition.name})")
     print(f"  model    {spec.model.name}: {world.layout.trainable:,} trainable of {world.layout.size:,} numbers")
+
+
+def check(job: JobFile) -> Parts:
+    """The job's parts; JobError or DataError for what `run` would refuse."""
+    job.explain(require, job.spec.tracking)
+    data = job.spec.data.model_copy(update={"stage": None})  # another machine's disk, perhaps
+    job = replace(job, spec=job.spec.model_copy(update={"data": data}))
+    return job.explain(assemble, job, torch.device("cpu"), trains=False, serves=True)

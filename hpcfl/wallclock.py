@@ -21,9 +21,10 @@ class WallClock:
     the model drops are never sent; the server gives up on them when they would have ended.
     """
 
-    def __init__(self, pool: Farm, world: World):
+    def __init__(self, pool: Farm, world: World, since: float = 0.0):
+        """`since`: seconds that the run had lasted before it was resumed."""
         self._pool, self._world = pool, world
-        self._begin = perf_counter()
+        self._begin = perf_counter() - since
         self._ready: list[tuple[float, tuple[int, int, int], Job]] = []
         self.running = 0
 

@@ -63,7 +63,9 @@ def test_files_are_numbered_and_never_overwritten_silently(launch: Launcher, tmp
 
 
 def test_models_are_kept_on_the_way(launch: Launcher, tmp_path: Path):
-    assert launch(1, "run", *QUICK, "--set", "rounds=5", "--set", "checkpoint.every=2", "--out", "x.h5").returncode == 0
+    assert (
+        launch(1, "run", *QUICK, "--set", "rounds=5", "--set", "results.keep_every=2", "--out", "x.h5").returncode == 0
+    )
     assert list(open_results(tmp_path / "x.h5").models) == [2, 4, 5]
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from hpcfl.errors import LaunchError
-from hpcfl.launch import LAUNCHERS, Placement, detect, first_host, tasks_per_node
+from hpcfl.launch import LAUNCHERS, Placement, detect, first_host, tasks_per_node, unstarted
 
 MPICH = {"PMI_RANK": "3", "PMI_SIZE": "5", "MPI_LOCALRANKID": "1", "MPI_LOCALNRANKS": "2", "PMI_FD": "7"}
 OPENMPI = {
@@ -207,3 +207,9 @@ def test_ranks_without_torchrun_s_agent_host_the_store_themselves():
 def test_a_missing_port_is_told():
     with pytest.raises(LaunchError, match="MASTER_PORT"):
         detect({name: value for name, value in TORCHRUN.items() if name != "MASTER_PORT"})
+
+
+def test_one_process_in_a_job_of_nine_tasks_is_told():
+    assert "this Slurm job has 9 tasks" in unstarted(detect(BATCH), BATCH)
+    for environ in ({}, {**BATCH, "SLURM_NTASKS": "1"}, srun(0), srun(0, SLURM_STEP_NUM_TASKS="1"), {**BATCH, **MPICH}):
+        assert unstarted(detect(environ), environ) == ""

@@ -27,10 +27,12 @@ LEVELS = {
     "jobfile": 0,
     "launch": 0,
     "memory": 0,
+    "pinned": 0,
     "rng": 0,
     "schema": 0,
     "signals": 0,
     "sums": 0,
+    "timelimit": 0,
     # 1: parts that know nothing of one another
     "data": 1,
     "messages": 1,
@@ -45,9 +47,13 @@ LEVELS = {
     # 2: client training and pools
     "answers": 2,
     "batched": 2,
+    "captured": 2,
+    "checkpoint": 2,
     "collective": 2,
     "farm": 2,
+    "hindsight": 2,
     "home": 2,
+    "recorded": 2,
     "share": 2,
     "sgd": 2,
     "stacked": 2,
@@ -58,23 +64,29 @@ LEVELS = {
     "engine": 3,
     "record": 3,
     # 4: what knows the job and puts everything together
+    "acceleration": 4,
     "asyncbench": 4,
     "bench": 4,
     "build": 4,
     "components": 4,
     "doctor": 4,
+    "ending": 4,
     "environment": 4,
     "execution": 4,
     "federation": 4,
+    "past": 4,
     "rank": 4,
     "recipe": 4,
     "report": 4,
     "runner": 4,
+    "slurm": 4,
     "tracking": 4,
     "validate": 4,
     # 5: the command line
     "__main__": 5,
     "cli": 5,
+    "options": 5,
+    "queueing": 5,
 }
 """Module or package (with all of its modules) -> level."""
 
@@ -98,6 +110,7 @@ WITHOUT_TORCH = (
     "federation",
     "plan",
     "progress",
+    "slurm",
     "cli",
 )
 

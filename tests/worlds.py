@@ -73,6 +73,7 @@ def federation(
     transform: Callable[[Tensor], Tensor] | None = None,
     seed: int = 0,
     data: tuple[np.ndarray, np.ndarray] | None = None,
+    device: torch.device = CPU,
 ) -> Federation:
     """Clients with `sizes` samples each of random data, and a model initialised from a fixed seed."""
     torch.set_num_threads(1)  # the bits belong to a number of threads, and tests share their cores
@@ -93,8 +94,8 @@ def federation(
         epochs=epochs,
         devices=Devices.alike(len(parts)),
         layout=layout,
-        initial=layout.pack(net),
+        initial=layout.pack(net).to(device),
     )
-    samples = Samples(x, y, (), (), CPU)
+    samples = Samples(x, y, (), (), device)
     recipe = Recipe(lambda parameters: optimizer(parameters, lr=1.0), loss or nn.CrossEntropyLoss(), rates, transform)
-    return Federation(world, Trainer(world, strategy or FedAvg(), net, recipe, samples, parts, CPU), samples)
+    return Federation(world, Trainer(world, strategy or FedAvg(), net, recipe, samples, parts, device), samples)

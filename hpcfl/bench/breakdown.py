@@ -17,6 +17,7 @@ import torch
 
 from hpcfl import share
 from hpcfl.bench.race import Ours
+from hpcfl.captured import Recording
 from hpcfl.core import Step
 from hpcfl.sums import ExactSum, FloatSum
 
@@ -32,6 +33,7 @@ PARTS = (
     "backward",
     "optimizer step",
     "stacked clients",
+    "captured step",
     "check, sum",
     "reduce",
     "gather reports",
@@ -108,6 +110,7 @@ def calls(ours: Ours) -> list[tuple[Any, str, str]]:
         (torch.autograd, "grad", "backward"),
         *([(parts.batched, "train", "stacked clients")] if parts.batched else []),
         (optimizer, "step", "optimizer step"),
+        (Recording, "run", "captured step"),
         (share, "largest", "check, sum"),
         *((kind, verb, "check, sum") for kind in (ExactSum, FloatSum) for verb in SUMMING),
         (type(parts.strategy), "combine", "combine"),

@@ -11,11 +11,12 @@ import torch
 
 from hpcfl.bench.breakdown import break_down
 from hpcfl.bench.calibration import EXECUTION, assembled, compare, recommendation, settings
+from hpcfl.bench.checkpointing import checkpoints
 from hpcfl.bench.race import Ours, cores, race, rounds_of
 from hpcfl.bench.startup import time_startup
 from hpcfl.bench.table import show
 from hpcfl.bench.traffic import asynchronous, traffic
-from hpcfl.bench.workloads import WARM_UP, WORKLOADS
+from hpcfl.bench.workloads import WARM_UP, WORKLOADS, job_of
 from hpcfl.build import Parts, assemble
 from hpcfl.errors import JobError
 from hpcfl.jobfile import JobFile, packaged, read
@@ -26,7 +27,7 @@ from hpcfl.transport.rendezvous import Rendezvous
 __all__ = ["measure"]
 
 OTHERS = ("traffic", "async")
-STARTUP = "startup"
+CHECKPOINT, STARTUP = "checkpoint", "startup"
 TIMEOUT_S = 300.0
 REPEATS = 7
 """Of sums, broadcasts and updates."""
@@ -52,15 +53,15 @@ def measure(
         return names, [(file, read(file, overrides)) for file in files]
 
     names, files = agree(placement, rendezvous, understand, lambda found: " ".join(file.digest for _, file in found[1]))
-    jobs = agree(
-        placement, rendezvous, lambda: {name: packaged(name, overrides) for name in names if name in WORKLOADS}
-    )
+    jobs = agree(placement, rendezvous, lambda: {name: job_of(name, overrides) for name in names if name in WORKLOADS})
     kind = next((job.spec.device.kind for job in [*jobs.values(), *(job for _, job in files)]), "cpu")
     device = agree_device(placement, rendezvous, kind)
     trains = placement.size == 1 or placement.rank > 0
 
     def build(job: JobFile) -> Parts:
-        return agree(placement, rendezvous, lambda: assemble(job, device, trains=trains, serves=True))
+        parts = agree(placement, rendezvous, lambda: assemble(job, device, trains=trains, serves=True))
+        parts.execution.settle(rendezvous.exchange(parts.execution.graphs))
+        return parts
 
     built = {name: build(job) for name, job in jobs.items()}
     chosen = {file: agree(placement, rendezvous, lambda job=job: settings(job)) for file, job in files}
@@ -74,7 +75,8 @@ def measure(
     for file, ways in tried.items():
         agree(placement, rendezvous, lambda file=file, ways=ways: refuse(file, ways))
     large = built.get("w1") or (build(packaged("w1")) if set(OTHERS) & set(names) else None)
-    light = build(packaged("quickstart")) if "async" in names else None
+    heavier = ("partition.clients=40", "data.samples=320")
+    sizes = [build(packaged("quickstart")), build(packaged("w3", heavier))] if "async" in names else []
     found: dict[str, Any] = {"ranks": placement.size, "device": str(device), "cores": cores()}
     with connect(placement, rendezvous, device, TIMEOUT_S) as transport:
         found["backend"] = transport.backend
@@ -92,8 +94,11 @@ def measure(
         found["figures"] = []
         if "traffic" in names:
             found["figures"] += traffic(transport, large.world.initial, repeats or REPEATS)
+        if CHECKPOINT in names and placement.rank == 0:
+            found["figures"] += checkpoints(repeats or REPEATS)
         if "async" in names and placement.size > 1:
-            found["figures"] += asynchronous(transport, large, light, repeats or REPEATS)
+            light, heavy = sizes
+            found["figures"] += asynchronous(transport, light, (large, heavy), repeats or REPEATS)
     if STARTUP in names:
         found[STARTUP] = time_startup(repeats or STARTS)
     if placement.rank == 0:
@@ -101,8 +106,8 @@ def measure(
 
 
 def sort_out(wanted: Sequence[str], ranks: int) -> tuple[list[str], list[str]]:
-    """(names of workloads, job files); all workloads but the start-up where nothing is wanted."""
-    known = (*WORKLOADS, *OTHERS, STARTUP)
+    """(names of workloads, job files); where nothing is wanted, all but the last two and what must be asked for."""
+    known = (*WORKLOADS, *OTHERS, CHECKPOINT, STARTUP)
     files = [name for name in wanted if name not in known]
     for name in files:
         if not Path(name).is_file():
@@ -111,7 +116,8 @@ def sort_out(wanted: Sequence[str], ranks: int) -> tuple[list[str], list[str]]:
         raise JobError("bench async: needs a server and client ranks: mpirun -np 3 hpcfl bench async")
     if STARTUP in wanted and ranks > 1:
         raise JobError("bench startup: starts ranks itself: run it alone, without mpirun or srun")
-    return [name for name in known if name in (wanted or (*WORKLOADS, *OTHERS))], files
+    usual = (*(name for name, workload in WORKLOADS.items() if not workload.asked), *OTHERS)
+    return [name for name in known if name in (wanted or usual)], files
 
 
 def refuse(file: str, ways: dict[str, Parts | str]) -> None:

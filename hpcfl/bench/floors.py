@@ -26,11 +26,17 @@ class Task:
         self.initial, self.batch_size = parts.world.initial, parts.world.batch_size
         self._parts = parts
         samples = parts.trainer.samples
+        self._draws = any(isinstance(part, nn.modules.dropout._DropoutNd) for part in parts.trainer.module.modules())
         clients = [parts.trainer.client(parts.world.job(k, 0, 0.0), {}) for k in range(parts.world.clients)]
         self.lr = clients[0].lr
         self.data = [tuple(part.clone(memory_format=torch.contiguous_format) for part in samples.batch(client.index))
                      for client in clients]  # fmt: skip
         """(samples, labels) of each client, as they come from a file: images channel by channel."""
+
+    def draw_as(self, job: Job) -> None:
+        """Let a model that draws random numbers draw those of the job."""
+        if self._draws:
+            self._parts.trainer.seed(self._parts.trainer.client(job, {}))
 
     def module(self) -> nn.Module:
         """The model that every run of the workload starts from."""
@@ -79,6 +85,7 @@ class Loop:
             with torch.no_grad():
                 for parameter, start in zip(self._parameters, self._w.split(sizes)):
                     parameter.copy_(start.view_as(parameter))
+            self._task.draw_as(job)
             self._train(*self._task.data[job.client])
             with torch.no_grad():
                 for parameter, mean in zip(self._parameters, self._mean.split(sizes)):
@@ -113,8 +120,8 @@ class Stack:
 
     def round(self, jobs: Sequence[Job]) -> None:
         """Train all of the jobs, and take the mean of all models by samples."""
-        clients = torch.tensor([job.client for job in jobs])
-        share = torch.tensor([float(job.examples) for job in jobs])
+        clients = torch.tensor([job.client for job in jobs], device=self._x.device)
+        share = torch.tensor([float(job.examples) for job in jobs], device=self._x.device)
         share /= share.sum()
         stack = {name: w.expand(len(jobs), *w.shape).clone() for name, w in self._w.items()}
         size = self._task.batch_size

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
+from threading import Event, Thread
 from time import perf_counter
 from typing import Any
 
@@ -27,6 +28,12 @@ __all__ = ["Ours", "cores", "race", "rounds_of", "time_rounds"]
 AGREE = {"warm-up": 1e-4, "end": 5e-2}
 """Largest relative difference of two losses that rounding explains. Training enlarges it from round to round: on W1 the
 model moved by 1e-8 at the start has, after six rounds, a loss that differs by 1e-4."""
+
+
+MEASURED = 10
+"""Most rounds during which the driver is asked how busy the GPU is."""
+SAMPLE_S = 0.1
+"""Between two answers: the driver's own are over as much as a sixth of a second."""
 
 
 class Ours:
@@ -83,6 +90,8 @@ def time_rounds(transport: Any, contenders: Sequence[Any], steps: Sequence[Step]
                 transport.barrier()
                 begin = perf_counter()
                 contender.round(step)
+                if torch.cuda.is_initialized():
+                    torch.cuda.synchronize()
                 took = perf_counter() - begin if contender.here else 0.0
             everyone = transport.gather(torch.tensor([took], dtype=torch.float64))
             seconds[place].append(max((each.item() for each in everyone), default=0.0))
@@ -103,7 +112,7 @@ def threads(count: int) -> Iterator[None]:
 def race(name: str, job: JobFile, parts: Parts, transport: Any, repeats: int | None) -> dict[str, Any]:
     """A workload's figures, on rank 0: medians in seconds, ratios, final losses, memory."""
     workload = WORKLOADS[name]
-    steps = rounds_of(parts, WARM_UP + (repeats or job.spec.rounds - WARM_UP))
+    steps = rounds_of(parts, WARM_UP + (repeats or workload.rounds or job.spec.rounds - WARM_UP))
     ours = Ours("hpcfl", job, parts, transport)
     first = time_rounds(transport, [ours], steps[:WARM_UP])[0]
     memory = transport.gather(torch.tensor([peak_bytes()], dtype=torch.int64))  # before the floors take theirs
@@ -112,25 +121,65 @@ def race(name: str, job: JobFile, parts: Parts, transport: Any, repeats: int | N
     early = losses_of(parts, transport, [ours, *floors])
     ours_s, *floors_s = time_rounds(transport, [ours, *floors], steps[WARM_UP:])
     losses = losses_of(parts, transport, [ours, *floors])
+    device = parts.trainer.device if transport.size == 1 else None
+    busy = [busy_share(device, each, steps[:MEASURED]) for each in (ours, *floors)]
     if transport.rank:
         return {}
+    count = job.spec.rounds
     limits = workload.alone if transport.size < 3 else workload.ranks
     hpcfl_s = median(ours_s)
     rows = [
         {"floor": floor.name, "floor_s": median(taken), "ratio": hpcfl_s / median(taken), "limit": limit,
-         "loss": loss}
-        for floor, taken, loss in zip(floors, floors_s, losses[1:])
+         "loss": loss, "busy": share}
+        for floor, taken, loss, share in zip(floors, floors_s, losses[1:], busy[1:])
         for limit in [next((ratio for part, ratio in limits.items() if part in floor.name), None)]
     ]  # fmt: skip
     one = [row["floor_s"] for row in rows if row["floor"].startswith(LOOP + ",")]
     apart = {"warm-up": spread(early), "end": spread(losses)}
     return {
         "workload": name, "title": workload.title, "rounds": len(ours_s), "hpcfl_s": hpcfl_s, "floors": rows,
+        "data": job.spec.data.name, "execution": str(parts.execution), "busy": busy[0],
+        "whole": {"rounds": count, "hpcfl_s": count * hpcfl_s, "loop_s": count * min(one)},
         "first_round_s": first[0], "loss": losses[0], "losses_apart": apart,
         "agree": all(apart[when] <= AGREE[when] for when in AGREE),
         "to_best_loop": hpcfl_s / min(one), "peers": workload.peers,
         "memory_bytes": sum(int(each) for each in memory), "memory_limit_bytes": workload.memory_bytes,
     }  # fmt: skip
+
+
+def busy_share(device: torch.device | None, contender: Any, steps: Sequence[Step]) -> float | None:
+    """Share of the time in which the GPU computed during some more rounds, as its driver says; None elsewhere."""
+    if device is None or device.type != "cuda":
+        return None
+
+    def run() -> None:
+        for step in steps:
+            contender.round(step)
+        torch.cuda.synchronize()
+
+    try:
+        return mean_during(run, lambda: torch.cuda.utilization(device) / 100)
+    except (ImportError, RuntimeError):  # no nvidia-ml-py, or a driver that does not say
+        return None
+
+
+def mean_during(run: Callable[[], None], sample: Callable[[], float]) -> float:
+    """Mean of the samples taken while `run` runs, and once at its end."""
+    samples, over = [sample()], Event()  # the first one shows whether it can be, and does not count
+
+    def watch() -> None:
+        while not over.wait(SAMPLE_S):
+            samples.append(sample())
+
+    watcher = Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        run()
+    finally:
+        over.set()
+        watcher.join()
+    samples.append(sample())
+    return mean(samples[1:])
 
 
 def build_floors(parts: Parts, transport: Any, threads: int, stacked: bool) -> list[Floor]:

@@ -55,7 +55,16 @@ def show_workload(console: Console, found: Found) -> None:
         f"{said}: losses differ by {apart['warm-up']:.0e} after the warm-up, by {apart['end']:.0e} at the end"
     )
     peers = ", ".join(f"{name} {ratio:g}" for name, ratio in found["peers"].items())
-    console.print(f"to the best bare loop in one process: hpcfl {found['to_best_loop']:.2f}; published: {peers}")
+    published = f"; published: {peers}" if peers else ""
+    console.print(f"to the best bare loop in one process: hpcfl {found['to_best_loop']:.2f}{published}")
+    whole = found["whole"]
+    console.print(
+        f"{found['data']}, {found['execution']}: {whole['rounds']} rounds take {whole['hpcfl_s']:.0f} s, with the loop "
+        f"{whole['loop_s']:.0f} s"
+    )
+    if found["busy"] is not None:
+        loops = ", ".join(f"{row['floor']} {row['busy']:.0%}" for row in found["floors"] if row["busy"] is not None)
+        console.print(f"GPU busy: hpcfl {found['busy']:.0%}, {loops}")
     limit = found["memory_limit_bytes"]
     limit = f" (at most {limit / 1e9:.1f} with a server and two client ranks)" if limit else ""
     console.print(f"peak memory of all ranks: {found['memory_bytes'] / 1e9:.2f} GB{limit}")

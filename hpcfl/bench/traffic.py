@@ -8,7 +8,7 @@ and with several ranks the two of `asyncbench`
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from statistics import median
 from time import perf_counter
 from typing import Any
@@ -35,7 +35,7 @@ def traffic(transport: Any, vector: Tensor, repeats: int) -> list[Figure]:
     figures = [sums(vector, repeats)]
     if transport.size == 1:
         return figures
-    total = torch.zeros(vector.shape, dtype=torch.int64, device=vector.device)
+    total = torch.zeros(vector.shape, dtype=torch.float64, device=vector.device)
     for name, verb, tensor in (("broadcast", transport.broadcast, vector), ("reduce", transport.reduce, total)):
         copy = torch.empty_like(tensor)
         floor, ours = interleaved(
@@ -54,21 +54,17 @@ def sums(vector: Tensor, repeats: int) -> Figure:
     return figure("exact sum of one model", "float32 sum", floor, ours)
 
 
-def asynchronous(transport: Any, parts: Parts, light: Parts, repeats: int) -> list[Figure]:
-    """How busy the client ranks are kept (with a `light` model), and the server's cost per update."""
+def asynchronous(transport: Any, light: Parts, others: Sequence[Parts], repeats: int) -> list[Figure]:
+    """How busy the client ranks are kept (with a `light` model), and the server's cost per update of each size."""
+    kept_busy = f"{asyncbench.IN_FLIGHT} async clients, {1e3 * asyncbench.JOB_S:.0f} ms"
+    runs = [(kept_busy, "no idle rank", asyncbench.busy, light)]
+    for parts in (light, *others):
+        runs.append((f"async update, {len(parts.world.initial):,} numbers", "bare loop", asyncbench.server, parts))
     figures = []
-    for name, floor, measured, model in (
-        (
-            f"{asyncbench.IN_FLIGHT} async clients, {1e3 * asyncbench.JOB_S:.0f} ms",
-            "no idle rank",
-            asyncbench.busy,
-            light,
-        ),
-        ("async server, one update", "bare loop", asyncbench.server, parts),
-    ):
-        runs = [measured(transport, model) for _ in range(2 + repeats // 3)][1:]
+    for name, floor, measured, parts in runs:
+        pairs = [measured(transport, parts) for _ in range(2 + repeats // 3)][1:]
         if transport.rank == 0:  # the others have no updates to count
-            figures.append(figure(name, floor, median(run[0] for run in runs), median(run[1] for run in runs)))
+            figures.append(figure(name, floor, median(pair[0] for pair in pairs), median(pair[1] for pair in pairs)))
     return figures
 
 

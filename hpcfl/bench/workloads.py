@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["WARM_UP", "WORKLOADS", "Workload"]
+from hpcfl.data import SOURCES, find_root
+from hpcfl.jobfile import JobFile, packaged
+
+__all__ = ["WARM_UP", "WORKLOADS", "Workload", "job_of"]
 
 WARM_UP = 2
 """Rounds that warm up and do not count."""
@@ -27,6 +32,10 @@ class Workload:
     """Whether clients train at once on a floor too."""
     memory_bytes: float | None = None
     """Most that the peak memory of a server and two client ranks may add up to."""
+    rounds: int | None = None
+    """Measured ones, unless --repeats says; without it those of its job."""
+    asked: bool = False
+    """Whether it is measured only where it is named."""
     peers: dict[str, float] = field(default_factory=dict)
     """Time of a round, in times of the best bare loop in one process on the same two cores, as measured before."""
 
@@ -61,4 +70,19 @@ WORKLOADS = {
             "APPFL 1.12, server + 2": 8.9, "FedLab 1.3, server + 2": 10.9,
         },
     ),
+    "cifar": Workload(
+        "for a GPU: 50 of 1000 clients of 50 samples on pfl-research's CNN for CIFAR-10",
+        alone={},
+        ranks={},
+        rounds=20,
+        asked=True,
+    ),
 }  # fmt: skip
+
+
+def job_of(name: str, overrides: Sequence[str] = ()) -> JobFile:
+    """The packaged job of a workload; cifar on CIFAR-10 itself, if that is there and no other data was asked for."""
+    given = any(change.startswith("data") for change in overrides)
+    if name == "cifar" and not given and SOURCES["cifar10"].find(find_root(None, os.environ)) is not None:
+        overrides = ("data=cifar10", *overrides)
+    return packaged(name, overrides)

@@ -13,21 +13,23 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from stat import S_ISDIR
+from string import Template
 from threading import Event
 from typing import Any
 
 import numpy as np
 
 from hpcfl.data.dataset import Dataset
-from hpcfl.errors import DataError
+from hpcfl.errors import DataError, JobError
 
-__all__ = ["SMALL", "cached", "find_cache"]
+__all__ = ["SMALL", "cached", "find_cache", "find_stage"]
 
 VERSION = 1
 """Of the entries, and of how the readers understand the files: another number, another entry."""
@@ -52,6 +54,28 @@ def find_cache(given: bool | str, environ: Mapping[str, str]) -> Path | None:
     except RuntimeError:  # a user without a home
         return None
     return folder.absolute()
+
+
+def find_stage(given: str | None, environ: Mapping[str, str]) -> Path | None:
+    """The folder on this node's disk that `given` (data.stage) means, made if it is not there; None for None.
+
+    JobError where it names a variable that is not set, or cannot be written.
+    """
+    if given is None:
+        return None
+    try:
+        folder = Path(Template(given).substitute(environ)).expanduser().absolute() / "hpcfl"
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except (KeyError, ValueError) as failure:
+        said = f"{failure.args[0]} is not set" if isinstance(failure, KeyError) else "a $ begins no name of a variable"
+    except (OSError, RuntimeError) as failure:
+        said = f"cannot be written: {failure}"
+    else:
+        return folder
+    raise JobError(
+        f"data.stage = {given!r}: {said} on {socket.gethostname()}; should be a folder on the node's own disk"
+    )
 
 
 def cached(

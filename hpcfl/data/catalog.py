@@ -137,18 +137,21 @@ def load(
     download: bool = False,
     params: Mapping[str, Any] | None = None,
     cache: Path | None = None,
+    stage: Path | None = None,
 ) -> Dataset:
     """The dataset `name`, from the table or by the dotted path of a function, with its keys `params`.
 
-    With the folder `cache` it is read from its files once, and mapped into memory from then on. JobError for a mistake
-    in the job file, DataError for data that is missing or damaged.
+    With the folder `cache` it is read from its files once, and mapped into memory from then on; with `stage`, a folder
+    of this node alone, it is mapped from there, where one rank puts what all others of the cluster read once. JobError
+    for a mistake in the job file, DataError for data that is missing or damaged.
     """
     source, params = _source(name, params)
     with _explained(name):
         if download:
             source.fetch(root, **params)
-        files = _origin(source, root, params) if cache else []
-        return cached(cache, name, params, files, lambda: source.read(root, **params))
+        files = _origin(source, root, params) if cache or stage else []
+        given = name, params, files
+        return cached(stage, *given, lambda: cached(cache, *given, lambda: source.read(root, **params)))
 
 
 def load_labels(name: str, *, root: Path | None = None, params: Mapping[str, Any] | None = None) -> Labels:

@@ -4,12 +4,12 @@ from hpcfl.models.charcnn import CharCNN3, CharCNN4, CharCNN5, CharCNN6
 from hpcfl.models.initial import INITIALISERS
 from hpcfl.models.resnet import ResNet20, ResNet32, ResNet44, ResNet56
 from hpcfl.models.signal import CNN1d
-from hpcfl.models.small import CNN, MLP, LeNet5
+from hpcfl.models.small import CNN, MLP, DropoutCNN, LeNet5
 from hpcfl.models.text import CharLSTM
 from hpcfl.models.vdcnn import VDCNN9, VDCNN17, VDCNN29, VDCNN49
 from hpcfl.models.vgg import VGG11, VGG13, VGG16, VGG19
 
-__all__ = ["CNN", "FAMILIES", "INITIALISERS", "MLP", "MODELS", "CNN1d", "CharLSTM", "LeNet5"]
+__all__ = ["CNN", "FAMILIES", "INITIALISERS", "MLP", "MODELS", "CNN1d", "CharLSTM", "DropoutCNN", "LeNet5"]
 
 FAMILIES = {
     "vgg": {"vgg11": VGG11, "vgg13": VGG13, "vgg16": VGG16, "vgg19": VGG19},
@@ -23,6 +23,7 @@ MODELS = {
     "mlp": MLP,
     "lenet5": LeNet5,
     "cnn": CNN,
+    "cnn_dropout": DropoutCNN,
     "cnn1d": CNN1d,
     "char_lstm": CharLSTM,
     **FAMILIES["vgg"],

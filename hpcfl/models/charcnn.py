@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
-from torch.nn.functional import one_hot
 
 from hpcfl.models.small import Shape
 from hpcfl.models.vgg import scaled
@@ -48,7 +48,8 @@ class CharCNN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, length) tokens to (B, classes) logits."""
-        x = one_hot(x, self.tokens)[:, :, 1:].transpose(1, 2).to(self.linear3.weight.dtype)
+        letters = torch.arange(1, self.tokens, device=x.device)
+        x = (x[:, None] == letters[:, None]).to(self.linear3.weight.dtype)
         for layer in self.children():
             x = layer(x)
         return x

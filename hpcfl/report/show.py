@@ -79,6 +79,10 @@ def summary(run: Reader) -> Table:
     startup = environment.get("startup")
     ready = f", first round after {startup:.1f} s" if startup else ""
     fact(table, "started", f"{run.start_time[:19].replace('T', ' ')}{run.start_time[23:]}{ready}")
+    for restart in run.restarts:
+        went_on = "" if restart.get("exact") else ", on the real clock: the model went on"
+        again = f"{restart['time'][:19].replace('T', ' ')} after round {restart['step']}, {restart.get('ranks')} ranks"
+        fact(table, "resumed", f"{again}{went_on}")
     fact(table, "ranks", f"{ranks} ({launcher})" if launcher and ranks else ranks)
     fact(table, "hosts", _counted(environment.get("hosts")))
     fact(table, "devices", _counted(environment.get("devices")))

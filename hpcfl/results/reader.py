@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 
 from hpcfl.errors import ResultError
+from hpcfl.results.continued import RESTARTS
 from hpcfl.results.format import FORMAT, OWN, TABLES, VERSION
 
 __all__ = ["Columns", "Reader", "open_results"]
@@ -102,10 +103,20 @@ class Reader:
     @cached_property
     def environment(self) -> dict[str, object]:
         """Versions, launcher, hosts, devices: str, bool, int, float or a list of str per name."""
-        columns = Columns(self.path, self._file["environment"])
+        return self._facts("environment")
+
+    @cached_property
+    def restarts(self) -> list[dict[str, object]]:
+        """The environments in which the run was resumed, in order, each with `step`, `time` and whether it is `exact`:
+        to the same bits as if it had never been interrupted."""
+        count = len(self._file["environment"].get(RESTARTS, ()))
+        return [self._facts(f"environment/{RESTARTS}/{number}") for number in range(count)]
+
+    def _facts(self, name: str) -> dict[str, object]:
+        found = {key: item for key, item in self._file[name].items() if isinstance(item, h5py.Dataset)}
         return {
-            name: value.tolist() if isinstance(value, np.ndarray | np.generic) else value
-            for name, value in columns.items()
+            key: value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+            for key, value in Columns(self.path, found).items()
         }
 
     @cached_property

@@ -20,13 +20,20 @@ class Table:
         self.rows = 0
         self._columns = columns
         self._datasets = []
-        for column in columns:
+        if columns[0].name in group:  # of a run that goes on; KeyError where another version wrote it
+            self._datasets = [group[column.name] for column in columns]
+            self.rows = len(self._datasets[0])
+        else:
+            self._create(group, chunk)
+        self._handles = [(dataset.id, dataset.id.get_type(), dataset.dtype) for dataset in self._datasets]
+
+    def _create(self, group: h5py.Group, chunk: int) -> None:
+        for column in self._columns:
             dataset = group.create_dataset(column.name, (0,), column.dtype, maxshape=(None,), chunks=(chunk,))
             describe(dataset, column)
             self._datasets.append(dataset)
         for dataset in self._datasets:
             share_dimension(dataset, 0, self._datasets[0])
-        self._handles = [(dataset.id, dataset.id.get_type(), dataset.dtype) for dataset in self._datasets]
 
     def append(self, rows: Sequence[Mapping[str, object]]) -> None:
         """Add `rows`. A float that is missing becomes NaN; a missing integer or an unknown key is a ValueError."""

@@ -1,17 +1,17 @@
 """The writer of the result file: what runs at the start, a row per step, the model, and how it ended."""
 
 import os
-import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from datetime import datetime
 from pathlib import Path
 
 import h5py
 import numpy as np
 
 from hpcfl.errors import ResultError
+from hpcfl.results.continued import cut_back, now, status
+from hpcfl.results.files import abandon, reason
 from hpcfl.results.format import FORMAT, REASON_BYTES, STATUS, TABLES, VERSION
 from hpcfl.results.sections import (
     Tensor,
@@ -56,29 +56,33 @@ class Writer:
     As a context manager it closes the file, and notes in `status` if the block was left without `finish`.
     """
 
-    def __init__(self, path: Path, *, overwrite: bool = False, expected_bytes: int = 0):
-        """Create the file under the name `path`.new, and its folders; `start` gives it its own name.
+    def __init__(self, path: Path, *, overwrite: bool = False, expected_bytes: int = 0, resumes: bool = False):
+        """Create the file under the name `path`.new, and its folders; `start` or `resume` gives it its own name.
 
         So neither a job that fails early nor one that is killed then touches what lies at `path`. Raises ResultError
         if something does (unless `overwrite`), if no file can be created there, or if its file system has less free
-        space than `expected_bytes` and a margin of 8 MiB.
+        space than `expected_bytes` and a margin of 8 MiB. `resumes`: what lies there is the run that goes on.
         """
         self.path = Path(path)
-        self._overwrite = overwrite
+        self._overwrite = overwrite or resumes
         self._aside = self.path.with_name(self.path.name + ".new")
         self._last_step = 0.0
         self._started = self._ended = False
         self._tables: dict[str, Table] = {}
         try:
             self._check_path()
+            if resumes:
+                h5py.File(self.path, "r", locking=True).close()  # refused while another run writes there
+                expected_bytes += self.path.stat().st_size
             self.path.parent.mkdir(parents=True, exist_ok=True)
             _check_space(self.path, expected_bytes)
             # Without a chunk cache a row goes straight to its place: the flush has only metadata left to write.
             self._file: h5py.File | None = h5py.File(self._aside, "w", rdcc_nbytes=0, locking="best-effort")
         except BlockingIOError as error:
-            raise ResultError(f"cannot write {self.path}: another run is about to; choose another --out") from error
+            about = "writes there" if resumes else "is about to"
+            raise ResultError(f"cannot write {self.path}: another run {about}; choose another --out") from error
         except OSError as error:
-            raise ResultError(f"cannot write {self.path}: {_reason(error)}; choose another --out") from error
+            raise ResultError(f"cannot write {self.path}: {reason(error)}; choose another --out") from error
 
     def start(
         self,
@@ -100,9 +104,9 @@ class Writer:
         with self._writing() as file:
             # First of the root's messages, so that it lies within one page of the file, and a kill cannot tear it.
             file.attrs["committed"] = np.zeros(len(TABLES), np.int64)
-            file.attrs["status"] = _status("running")
+            file.attrs["status"] = status("running")
             file.attrs.update(format=FORMAT, format_version=VERSION, NX_class="NXroot", default="rounds")
-            file["start_time"] = _now()
+            file["start_time"] = now()
             for name, attributes in NEXUS.items():
                 file.create_group(name).attrs.update(attributes)
             file["model"].attrs["latest"] = -1
@@ -111,15 +115,46 @@ class Writer:
             write_clients(file["clients"], clients, labels)
             if owner is not None:
                 write_partition(file["partition"], owner)
-            self._tables = {name: Table(file[name], columns, CHUNKS[name]) for name, columns in TABLES.items()}
+            self._open_tables()
             # Makes room for this name in the root's index, which could not be read by anyone while it grew at the end.
-            file["end_time"] = _now()
+            file["end_time"] = now()
             file.flush()
             del file["end_time"]
             file.flush()
             self._check_path()
             self._aside.replace(self.path)
             self._started = True
+
+    @property
+    def run(self) -> str:
+        """What tells this run from any other: when it started."""
+        return self._file["start_time"].asstr()[()]
+
+    def resume(
+        self, step: int, job_text: str, job: Mapping[str, object], environment: Mapping[str, object], exact: bool
+    ) -> None:
+        """Go on after `step` in the file that lies there, without what came later; `environment` is put beside the
+        first one. `exact`: to the same bits as if the run had never been interrupted.
+
+        A copy is cut back and renamed: whenever the process ends, a whole file lies there.
+        """
+        self._file.close()
+        self._file = None
+        try:
+            cut_back(self.path, self._aside, step, job_text, job, {**environment, "exact": exact})
+            self._file = h5py.File(self._aside, "r+", rdcc_nbytes=0, locking="best-effort")
+            self._open_tables()
+            self._aside.replace(self.path)
+        except (OSError, RuntimeError, KeyError) as error:
+            if self._file:
+                abandon(self._file)
+            self._leave()
+            why = f"it has no {error}" if isinstance(error, KeyError) else reason(error)
+            raise ResultError(f"cannot go on with {self.path}: {why}; it is as it was") from error
+        self._started, self._last_step = True, step
+
+    def _open_tables(self) -> None:
+        self._tables = {name: Table(self._file[name], columns, CHUNKS[name]) for name, columns in TABLES.items()}
 
     def step(self, row: Mapping[str, float], events: Sequence[Mapping[str, object]] = ()) -> None:
         """Append a step, its row of /rounds and its updates' rows of /events, and flush.
@@ -161,14 +196,14 @@ class Writer:
             file["model"].attrs.modify("latest", step)
             file.flush()
 
-    def finish(self, status: str = "finished") -> None:
+    def finish(self, ending: str = "finished") -> None:
         """Record how the run ended: "finished", "interrupted" or "failed". Only a finished run has an `end_time`."""
         with self._writing() as file:
-            if status == "finished":
-                end_time = file.create_dataset(None, data=fixed([_now()])[0])
+            if ending == "finished":
+                end_time = file.create_dataset(None, data=fixed([now()])[0])
                 file.flush()
                 file["end_time"] = end_time
-            file.attrs.modify("status", _status(status))
+            file.attrs.modify("status", status(ending))
             file.flush()
             os.fsync(file.id.get_vfd_handle())
         self._ended = True
@@ -217,23 +252,11 @@ class Writer:
         try:
             yield self._file
         except (OSError, RuntimeError) as error:
-            self._abandon()
+            abandon(self._file)
+            self._leave()
             kept = f"what was recorded up to step {self._last_step:.0f} is readable"
             advice = kept if self._last_step else "make room or choose another --out"
-            raise ResultError(f"cannot write {self.path}: {_reason(error)}; {advice}") from error
-
-    def _abandon(self) -> None:
-        """Let go of a file that cannot be written.
-
-        HDF5 would try again when the file is closed and when the process exits, and was seen to spoil the file and
-        to crash. So what it still has to say goes to memory, and the file on disk stays as it is.
-        """
-        memory = os.memfd_create("hpcfl")
-        os.dup2(memory, self._file.id.get_vfd_handle())
-        os.close(memory)
-        with suppress(OSError, RuntimeError):
-            self._file.close()
-        self._leave()
+            raise ResultError(f"cannot write {self.path}: {reason(error)}; {advice}") from error
 
     def _leave(self) -> None:
         self._file = None
@@ -248,20 +271,3 @@ def _check_space(path: Path, expected_bytes: int) -> None:
             f"cannot write {path}: the run needs about {(expected_bytes + MARGIN_BYTES) / 1e6:,.0f} MB and its "
             f"file system has {free / 1e6:,.0f} MB free; make room or choose another --out"
         )
-
-
-def _reason(error: Exception) -> str:
-    """The operating system's own words, which h5py wraps in many others."""
-    if isinstance(error, OSError) and error.errno:
-        return os.strerror(error.errno)
-    found = re.search(r"error message = '([^']*)'", str(error))
-    return found[1] if found else str(error)
-
-
-def _status(word: str) -> np.ndarray:
-    """Of one size, so that a later word fits in the place of the first."""
-    return np.array(word.encode(), h5py.string_dtype("utf-8", 16))
-
-
-def _now() -> str:
-    return datetime.now().astimezone().isoformat(timespec="milliseconds")

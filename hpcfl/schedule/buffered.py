@@ -119,10 +119,10 @@ class Floor:
         self._idle = set(range(world.clients))
         self._pulls: list[tuple[float, int]] = []
         self._turns = Turns(world.clients)
-        self._chosen_at, self._choices = 0, 0
+        self._chosen_at, self._choices = world.first, 0
         self._lost: list[tuple[Job, str]] = []
         self._lost_in_a_row = 0
-        self.index = 0
+        self.index = world.first
         self.buffer: list[Job] = []
         if type(knobs.num_generator) is not int:
             knobs.num_generator.init()

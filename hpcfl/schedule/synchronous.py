@@ -49,7 +49,7 @@ class Synchronous:
         self.check(world)
         starter, turns, everybody = Starter(world), Turns(world.clients), range(world.clients)
         size = part(self.c_ratio, world.clients)
-        index, attempt = 0, 0
+        index, attempt = world.first, 0
         done: tuple[Job, ...] = ()
         lost: Lost = []
         while True:

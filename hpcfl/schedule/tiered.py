@@ -55,7 +55,7 @@ class Tiered:
     def __call__(self, world: World, clock: Clock) -> Iterator[Step]:
         """`world.rounds` steps, and before them step 0, which starts every group's first round."""
         self.check(world)
-        groups, starter, index = self._groups(world), Starter(world), 0
+        groups, starter, index = self._groups(world), Starter(world), world.first
 
         def begin(group: int, attempt: int = 0) -> tuple[Job, ...]:
             purpose = (*(("group", group) if group else ()), *(("again", attempt) if attempt else ()))
@@ -71,7 +71,7 @@ class Tiered:
         turns = [Turns(world.clients) for _ in groups]
         rounds: dict[int, Round] = {}
         lost: list[tuple[Job, str]] = []
-        yield Step(0, clock.now, (), by_client(job for group in range(len(groups)) for job in begin(group)))
+        yield Step(index, clock.now, (), by_client(job for group in range(len(groups)) for job in begin(group)))
         while index < world.rounds:
             job = clock.next()
             group = group_of[job.client]

@@ -125,6 +125,12 @@ class Solo:
     def channels(self, timeout_s: float) -> dict[int, Channel]:
         return {}
 
+    def ask(self, number: int) -> None:
+        """Nobody else is to know."""
+
+    def asked(self) -> int:
+        return 0
+
 
 class Group:
     """Several ranks. Leaving the `with` block ends the process group; without that a job aborts at its exit."""
@@ -151,6 +157,7 @@ class Group:
         self._wire = device if own_gpu else torch.device("cpu")
         self._timeout_s = timeout_s
         self._calls = 0
+        self._looked = monotonic()
         limit = timedelta(seconds=timeout_s)
         dist.init_process_group(
             self.backend, store=dist.PrefixStore("group", self._store), rank=self.rank, world_size=self.size,
@@ -218,6 +225,19 @@ class Group:
         if self.rank:
             return {0: Channel(self, 0, pairs[self.rank - 1], timeout_s)}
         return {rank: Channel(self, rank, pair, timeout_s) for rank, pair in enumerate(pairs, 1)}
+
+    # a wish
+    def ask(self, number: int) -> None:
+        """On a rank other than 0: pass on the signal that asks the run to end; from any thread."""
+        with suppress(RuntimeError):  # rank 0 is gone, and with it the run
+            self._store.set("asked", str(number))
+
+    def asked(self) -> int:
+        """On rank 0: the signal that another rank got, 0 if none; the store is looked at once in PULSE_S."""
+        if monotonic() - self._looked < PULSE_S:
+            return 0
+        self._looked = monotonic()
+        return int(self._store.get("asked")) if self._store.check(["asked"]) else 0
 
     # failures
     def lost(self, rank: int, waited_s: float, failure: BaseException) -> str:

@@ -6,7 +6,7 @@ import pytest
 from launcher import Launcher
 
 from hpcfl.bench.command import sort_out
-from hpcfl.bench.workloads import WORKLOADS
+from hpcfl.bench.workloads import WORKLOADS, job_of
 from hpcfl.errors import JobError
 from hpcfl.jobfile import packaged
 
@@ -44,7 +44,11 @@ def test_what_is_wanted(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "wanted, ranks, message",
     [
-        (["w4"], 1, "bench w4: is neither a job file nor a workload; valid: w1, w2, w3, traffic, async, startup"),
+        (
+            ["w4"],
+            1,
+            "bench w4: is neither a job file nor a workload; valid: w1, w2, w3, cifar, traffic, async, startup",
+        ),
         (["async"], 1, "bench async: needs a server and client ranks"),
         (["startup"], 3, "bench startup: starts ranks itself"),
     ],
@@ -69,6 +73,26 @@ def test_a_workload_in_one_process(launch: Launcher):
     (profile,) = found["profiles"]
     assert profile["name"] == "w2"
     assert [rank["rank"] for rank in profile["ranks"]] == [0]
+
+
+def test_cifar_makes_the_same_steps_as_its_loop_with_dropout(launch: Launcher):
+    tiny = ("data.samples=60", "data.test_samples=20", "data.shape=[3,8,8]", "partition.clients=6", "rounds=3",
+            "schedule.c_ratio=0.5")  # fmt: skip
+    words = [word for change in tiny for word in ("--set", change)]
+    (workload,) = said(launch(1, "bench", "cifar", "--repeats", 1, "--json", *words))["workloads"]
+    assert (workload["agree"], workload["data"], workload["execution"]) == (True, "synthetic", "sequential")
+    assert workload["whole"]["rounds"] == 3
+    assert workload["whole"]["hpcfl_s"] == pytest.approx(3 * workload["hpcfl_s"])
+    assert workload["busy"] is None
+
+
+def test_cifar_takes_the_real_data_where_it_is(tmp_path, monkeypatch):
+    monkeypatch.setenv("HPCFL_DATA", str(tmp_path))
+    assert job_of("cifar").spec.data.name == "synthetic"
+    (tmp_path / "cifar-10-python.tar.gz").write_bytes(b"")
+    assert job_of("cifar").spec.data.name == "cifar10"
+    assert job_of("cifar", ("data.samples=100",)).spec.data.params["samples"] == 100
+    assert job_of("w1").spec.data.name == "synthetic"
 
 
 def test_tables_for_people(launch: Launcher):

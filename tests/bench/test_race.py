@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from hpcfl.bench.race import race, rounds_of, spread, threads, time_rounds
+from hpcfl.bench.race import mean_during, race, rounds_of, spread, threads, time_rounds
 from hpcfl.build import assemble
 from hpcfl.jobfile import packaged
 from hpcfl.transport.group import Solo
@@ -47,6 +47,24 @@ def test_threads_are_given_back():
 )
 def test_how_far_losses_are_apart(losses, apart):
     assert spread(losses) == pytest.approx(apart)
+
+
+def test_what_is_sampled_while_something_runs():
+    given, seen = iter([9.0, *[0.5] * 1000]), []
+
+    def sample():
+        seen.append(next(given))
+        return seen[-1]
+
+    assert mean_during(lambda: seen.append("run"), sample) == 0.5
+    assert seen[:2] == [9.0, "run"]
+
+    def unable():
+        raise ModuleNotFoundError("pynvml")
+
+    with pytest.raises(ModuleNotFoundError):
+        mean_during(lambda: seen.append("never"), unable)
+    assert "never" not in seen
 
 
 def test_the_schedule_begins_anew_for_a_long_measurement():

@@ -9,10 +9,10 @@ import shutil
 import numpy as np
 import pytest
 
-from hpcfl.data import cache, find_cache, find_root, load
+from hpcfl.data import cache, find_cache, find_root, find_stage, load
 from hpcfl.data.arrays import from_arrays
 from hpcfl.data.cache import cached
-from hpcfl.errors import DataError
+from hpcfl.errors import DataError, JobError
 
 
 def dataset(seed=0, **more):
@@ -241,6 +241,38 @@ def test_a_dataset_of_the_table(tmp_path, monkeypatch, write_mnist, zipped):
     shutil.rmtree(tmp_path / "mnist")
     with pytest.raises(DataError, match="is not under the data root"):
         load("mnist", root=tmp_path, cache=tmp_path / "cache")
+
+
+def test_a_stage_is_filled_from_the_cache(tmp_path, monkeypatch, write_mnist):
+    monkeypatch.setattr(cache, "SMALL", 1)
+    write_mnist(tmp_path / "mnist")
+    plain = load("mnist", root=tmp_path)
+    assert same(load("mnist", root=tmp_path, cache=tmp_path / "cache", stage=tmp_path / "n1"), plain)
+    for file in (tmp_path / "mnist").rglob("*ubyte"):  # of the same size and time, but nobody can read them any more
+        stat = file.stat()
+        file.write_bytes(bytes(stat.st_size))
+        os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert same(load("mnist", root=tmp_path, cache=tmp_path / "cache", stage=tmp_path / "n2"), plain)
+    shutil.rmtree(tmp_path / "cache")
+    for node in ("n1", "n2"):
+        assert same(load("mnist", root=tmp_path, stage=tmp_path / node), plain)
+        assert len(entries(tmp_path / node)) == 1
+
+
+def test_where_the_stage_lies(tmp_path):
+    assert find_stage(None, {}) is None
+    assert find_stage("$TMPDIR", {"TMPDIR": str(tmp_path)}) == tmp_path / "hpcfl"
+    assert find_stage(f"{tmp_path}/a/${{USER}}", {"USER": "ada"}) == tmp_path / "a/ada/hpcfl"
+
+
+@pytest.mark.parametrize(
+    "given, said",
+    [("$NVME/x", "NVME is not set"), ("/tmp/$", "begins no name"), ("/dev/null/x", "cannot be written")],
+)
+def test_a_stage_that_cannot_be_is_one_message(given, said):
+    with pytest.raises(JobError) as caught:
+        find_stage(given, {})
+    assert str(caught.value).startswith(f"data.stage = {given!r}: ") and said in str(caught.value)
 
 
 REAL = ("mnist", "fashion_mnist", "cifar10", "omniglot", "uci_har", "shakespeare", "ag_news", "speech_commands")

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from hpcfl.errors import JobError
-from hpcfl.models import CNN, FAMILIES, MLP, MODELS, CharLSTM, CNN1d, LeNet5
+from hpcfl.models import CNN, FAMILIES, MLP, MODELS, CharLSTM, CNN1d, DropoutCNN, LeNet5
 
 IMAGES = [(1, 28, 28), (3, 32, 32), (1, 8, 8), (3, 29, 40)]
 SHAPES = {
@@ -83,6 +83,7 @@ def parameters(model):
 
 def test_sizes_are_those_of_the_papers():
     assert parameters(CNN((1, 28, 28), 10)) == 1_663_370
+    assert parameters(DropoutCNN((3, 32, 32), 10)) == 1_626_442
     assert parameters(MLP((1, 28, 28), 10)) == 199_210
     assert parameters(LeNet5((1, 28, 28), 10)) == 61_706
     assert parameters(LeNet5((3, 32, 32), 10)) == 62_006
@@ -102,6 +103,7 @@ def test_hidden_layers(hidden):
 def test_the_smallest_images():
     assert LeNet5((1, 12, 12), 2)(torch.zeros(1, 1, 12, 12)).shape == (1, 2)
     assert CNN((1, 4, 4), 2)(torch.zeros(1, 1, 4, 4)).shape == (1, 2)
+    assert DropoutCNN((1, 6, 6), 2)(torch.zeros(1, 1, 6, 6)).shape == (1, 2)
     assert MLP((1, 1, 1), 2)(torch.zeros(1, 1, 1, 1)).shape == (1, 2)
 
 

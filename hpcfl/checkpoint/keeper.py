@@ -1,0 +1,221 @@
+"""Rank 0's side of checkpoints: when one is due, what is in it, and whether the run ends here.
+
+Between two steps everything that the run stands on is named tensors and a few numbers. They are copied there, and
+written by a thread while the next jobs are trained already; one checkpoint at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from signal import Signals
+from threading import Thread
+from time import perf_counter
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from hpcfl.checkpoint.folder import Checkpoint, clear, mark, place, prune, remove
+from hpcfl.checkpoint.server import Flight, write_server
+from hpcfl.core import Send, Step
+from hpcfl.errors import JobError
+from hpcfl.results.files import reason, sync
+from hpcfl.timelimit import TimeLimit
+
+__all__ = ["Keeper", "Standing", "continued", "replay"]
+
+State = dict[str, Tensor]
+
+
+class Standing(NamedTuple):
+    """How the round loop stands between two steps."""
+
+    state: State
+    failed_in_a_row: int = 0
+    combined: bool = False
+
+
+class Cut(NamedTuple):
+    """A checkpoint in the making."""
+
+    step: int
+    state: State
+    flight: Flight
+    facts: dict[str, Any]
+    reports: Callable[[], Sequence[Any]]
+
+
+class Keeper:
+    """Asked between all steps; as a context manager it waits for what is being written."""
+
+    def __init__(
+        self,
+        folder: Path,
+        result: Path,
+        every: int,
+        keep: int,
+        rounds: int,
+        *,
+        facts: Mapping[str, Any],
+        pool: Any,
+        private: bool,
+        ahead: bool,
+        counted: Callable[[], dict[str, Any]],
+        limit: TimeLimit,
+        asked: Callable[[], int],
+        say: Callable[[str], None],
+        begin: Checkpoint | None = None,
+    ):
+        """`facts`: what the marker says of the run. `ahead`: jobs outlive the next step, and are kept with what they
+        were sent. `counted`: what the recorder counts. `asked`: the signal that wants an end, or 0. `begin`: the one
+        that the run goes on from."""
+        self._folder, self._result, self._every, self._keep, self._rounds = folder, result, every, keep, rounds
+        self._facts, self._pool, self._private, self._ahead = dict(facts), pool, private, ahead
+        self._counted, self._asked, self._say = counted, asked, say
+        self.limit = limit
+        self.flight: Flight = {}
+        self.ends = ""
+        """Why the run ends before its time; empty while it does not."""
+        self.signal = 0
+        """The signal that asked for it."""
+        self.last = self.first = begin.step if begin else -1
+        """The step after which the newest checkpoint was made, and that of the one that the run goes on from."""
+        self.made = 0
+        """Steps of this start."""
+        self._position = begin.facts["position"] - 1 if begin else 0
+        self._cut: Cut | None = None
+        self._thread: Thread | None = None
+        self._stepped = perf_counter()
+        self.blocked_s = 0.0
+        """Of the round loop, by the last checkpoint."""
+        clear(folder, after=self.first)
+
+    def __enter__(self) -> Keeper:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.wait()
+
+    def cut(self, step: Step, at: Standing) -> bool:
+        """Whether the run ends with this step. Where a checkpoint is due, its parts are copied."""
+        self._position += 1
+        for job in (*step.done, *(job for job, _ in step.lost)):
+            self.flight.pop(job.key, None)
+        over = bool(step.done) and step.index >= self._rounds
+        if step.done:
+            now = perf_counter()
+            self.made += 1
+            self.limit.took(now - self._stepped)
+            self._stepped = now
+        if not over:
+            self._look()
+        due = step.done and self._every and step.index % self._every == 0
+        if (due or self.ends) and step.index != self.last:
+            self._take(step, at)
+        return bool(self.ends)
+
+    def watch(self, step: Step, send: Send) -> Send:
+        """`send`, with what the jobs of the step are sent noted."""
+        if not self._ahead:
+            return send
+        jobs = {job.client: job for job in (*step.start, *step.unused)}
+
+        def noted(client: int) -> State:
+            parcel = send(client)
+            self.flight[jobs[client].key] = jobs[client], parcel
+            return parcel
+
+        for job in step.unused:
+            noted(job.client)
+        return noted
+
+    def write(self) -> None:
+        """Write what was copied, now that the step is recorded; to the end where the run ends."""
+        if self._cut:
+            self._thread = Thread(target=self._write, args=(self._cut,), name="checkpoint")
+            self._cut = None
+            self._thread.start()
+        if self.ends:
+            self.wait()
+
+    def wait(self) -> None:
+        """Until the last one is written."""
+        if self._thread:
+            self._thread.join()
+            self._thread = None
+
+    def _look(self) -> None:
+        """Whether the run was asked to end, or has to."""
+        self.signal = self._asked()
+        if self.signal:
+            self.ends = Signals(self.signal).name
+        elif self.limit.near:
+            self.ends = "Slurm's time limit"
+
+    def _take(self, step: Step, at: Standing) -> None:
+        self.wait()
+        begin, path = perf_counter(), place(self._folder, step.index)
+        try:
+            if path.exists():
+                remove(path)
+            path.mkdir(parents=True)
+        except OSError as failure:
+            self._tell(step.index, failure)
+            return
+        counted = self._counted()
+        reports = self._pool.keep(step.index, counted.pop("after")) if self._private else tuple
+        copies: dict[int, Tensor] = {}
+        state = {name: copies.setdefault(id(tensor), tensor.clone()) for name, tensor in at.state.items()}
+        facts = {
+            **self._facts, **counted, "step": step.index, "time": step.time, "position": self._position,
+            "failed_in_a_row": at.failed_in_a_row, "combined": at.combined, "step_s": self.limit.step_s,
+        }  # fmt: skip
+        self._cut = Cut(step.index, state, dict(self.flight), facts, reports)
+        self.blocked_s = perf_counter() - begin
+
+    def _write(self, cut: Cut) -> None:
+        """In the thread."""
+        begin, path = perf_counter(), place(self._folder, cut.step)
+        try:
+            pieces = [write_server(path, cut.state, cut.flight)]
+            for report in cut.reports():
+                if report.piece is None:
+                    raise OSError(report.failure)
+                pieces.append(report.piece)
+            sync(self._result)
+            mark(path, cut.facts, pieces)
+            self.last = cut.step
+            prune(self._folder, self._keep)
+        except Exception as failure:  # whatever it is, the run is worth more than this checkpoint
+            self._tell(cut.step, failure)
+        self.limit.writing_s = self.blocked_s + perf_counter() - begin
+
+    def _tell(self, step: int, failure: Exception) -> None:
+        """The run goes on without this one."""
+        before = f"the last one is after round {self.last}" if self.last >= 0 else "there is none yet"
+        self._say(f"checkpoint after round {step} failed: {reason(failure)}; the run goes on, {before}")
+        with suppress(OSError):
+            remove(place(self._folder, step))
+
+
+def continued(steps: Iterator[Step], begin: Checkpoint) -> Iterator[Step]:
+    """Steps on the real clock, of a schedule that was told to begin where the checkpoint is."""
+    for number, step in enumerate(steps):
+        if not number and step.index != begin.step:
+            raise JobError(f"schedule: begins with step {step.index} where world.first = {begin.step}")
+        yield step
+
+
+def replay(steps: Iterator[Step], begin: Checkpoint) -> Iterator[Step]:
+    """The steps that are left: of the last one that was made, only what it starts."""
+    made = next(islice(steps, begin.facts["position"] - 1, None), None)
+    if made is None or made.index != begin.step:
+        raise JobError(
+            f"checkpoint {begin.path}: the schedule is at another step than {begin.step} by now; it must follow from "
+            "the job alone"
+        )
+    yield replace(made, done=(), lost=())
+    yield from steps

@@ -1,0 +1,152 @@
+"""What a start takes over from the run before it: the ranks agree on a checkpoint, and each takes its part."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import hpcfl
+from hpcfl.build import Parts, result_path
+from hpcfl.checkpoint.folder import Checkpoint, folder_of, load, require_room
+from hpcfl.checkpoint.keeper import Keeper, Standing, continued, replay
+from hpcfl.checkpoint.resume import Before, find
+from hpcfl.checkpoint.server import read_server
+from hpcfl.checkpoint.vault import Vault
+from hpcfl.core import Step
+from hpcfl.errors import JobError, Refused
+from hpcfl.jobfile import JobFile
+from hpcfl.launch import Placement
+from hpcfl.plan import foretell, overlaps
+from hpcfl.runner import agree
+from hpcfl.schema import JobSpec
+from hpcfl.timelimit import TimeLimit
+from hpcfl.wallclock import WallClock
+
+__all__ = ["Past", "recall"]
+
+
+@dataclass(frozen=True)
+class Past:
+    """The same on every rank."""
+
+    spec: JobSpec
+    folder: Path
+    """Where this run's checkpoints go."""
+    checkpoint: Checkpoint | None
+    """The one to go on from."""
+    overwrite: bool
+    """The run before it came to none: its result file is begun anew."""
+
+    @property
+    def facts(self) -> Mapping[str, Any] | None:
+        """What the checkpoint's marker says."""
+        return self.checkpoint.facts if self.checkpoint else None
+
+    def vault(self, parts: Parts, placement: Placement, device: torch.device) -> Vault | None:
+        """Where this rank keeps its clients' private state, if they have any."""
+        if not parts.strategy.private:
+            return None
+        return Vault(self.folder, parts.trainer.homes, placement.rank, placement.size, device)
+
+    def take_over(self, parts: Parts, vault: Vault | None, serves: bool) -> None:
+        """Make this rank's parts as the checkpoint has them: its clients' state, and how they are trained."""
+        if self.checkpoint is None:
+            return
+        device, size = parts.world.initial.device.type, self.facts["execution"]
+        if serves and self.facts["device"] != device:
+            tell(f"the checkpoint was made on {self.facts['device']}, the run goes on on {device}: other bits")
+        if vault:
+            vault.restore(self.checkpoint)
+        parts.execution.take_over(size)
+
+    def require_room(self, parts: Parts) -> None:
+        """ResultError if checkpoints cannot be written."""
+        world, given = parts.world, self.spec.checkpoint
+        if given.every:
+            tensors = {id(tensor): tensor for tensor in parts.strategy.init(world).values()}.values()
+            one = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+        else:
+            one = 4 * world.layout.size
+        require_room(self.folder, (given.keep + 1) * one if given.every else one)
+
+    def keeper(
+        self, parts: Parts, pool: Any, record: Any, writer: Any, say: Callable[[str], None], asked: Callable[[], int]
+    ) -> Keeper:
+        """What makes the checkpoints of the run."""
+        given, wall_clock = self.spec.checkpoint, self.spec.clock == "wall"
+        facts = {
+            "run": writer.run, "job": self.spec.resolved(), "hpcfl": hpcfl.__version__,
+            "device": parts.world.initial.device.type, "execution": parts.batched.size if parts.batched else 0,
+        }  # fmt: skip
+        return Keeper(
+            self.folder, writer.path, given.every, given.keep, parts.world.rounds,
+            facts=facts, pool=pool, private=parts.strategy.private,
+            ahead=overlaps(parts.schedule) and not wall_clock, counted=record.counted,
+            limit=TimeLimit(os.environ, given.margin_s, self.facts["step_s"] if self.facts else 0.0),
+            asked=asked, say=say, begin=self.checkpoint,
+        )  # fmt: skip
+
+    def steps(self, parts: Parts, pool: Any, keeper: Keeper) -> tuple[Iterator[Step], Standing | None]:
+        """The steps that are left, and how the loop stands before them; jobs in flight are submitted again.
+
+        On the virtual clock the plan is made again and its beginning left out: it follows from the job alone. On the
+        real clock the schedule begins anew at the checkpoint's step, and so do all clients.
+        """
+        world, begin, wall_clock = parts.world, self.checkpoint, self.spec.clock == "wall"
+        if begin is None:
+            return (
+                parts.schedule(world, WallClock(pool, world)) if wall_clock else foretell(parts.schedule, world)
+            ), None
+        state, flight = read_server(begin, world, parts.strategy.init(world))
+        at = Standing(state, self.facts["failed_in_a_row"], self.facts["combined"])
+        if wall_clock:
+            clock = WallClock(pool, world, since=self.facts["time"])
+            return continued(parts.schedule(replace(world, first=begin.step), clock), begin), at
+        steps = replay(foretell(parts.schedule, world), begin)
+        if overlaps(parts.schedule):
+            left = list(steps)
+            wanted = {job.key for step in left for job in step.done} - {job.key for step in left for job in step.start}
+            if lacking := wanted - flight.keys():
+                raise JobError(f"checkpoint {begin.path}: lacks the job {min(lacking)} (client, version, visit)")
+            for job, parcel in (flight[key] for key in flight if key in wanted):
+                pool.submit((job,), lambda client, parcel=parcel: parcel)
+            keeper.flight, steps = flight, iter(left)
+        return steps, at
+
+
+def recall(placement: Placement, rendezvous: Any, job: JobFile) -> tuple[Path, Past]:
+    """Where the results go, and what there is to go on from: rank 0 looks, the others believe it.
+
+    Refused, with exit code 0, if the run is finished already.
+    """
+    spec, serves = job.spec, placement.rank == 0
+
+    def look() -> tuple[Path, Before]:
+        path = result_path(spec)
+        return path, find(spec, path, tell)
+
+    path, before = agree(placement, rendezvous, look if serves else lambda: (Path(), Before()))
+    folder = folder_of(path, spec.checkpoint.path)
+    said = rendezvous.exchange(json.dumps(
+        [str(path), str(folder), str(before.checkpoint.path) if before.checkpoint else "", before.finished,
+         before.overwrite]
+    ))[0]  # fmt: skip
+    path, folder, checkpoint, finished, overwrite = json.loads(said)
+    if finished:
+        if serves:
+            print(f"{path} is finished: all {spec.rounds} rounds are made, nothing is left to do")
+        raise Refused(0)
+    found = agree(placement, rendezvous, lambda: load(Path(checkpoint)) if checkpoint else None)
+    return Path(path), Past(spec, Path(folder), found, overwrite)
+
+
+def tell(line: str) -> None:
+    """A note to the user, on stderr."""
+    print(f"note: {line}", file=sys.stderr, flush=True)

@@ -1,0 +1,42 @@
+"""Files that must not be half there: a write that fails, and what must have reached the disk."""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import suppress
+from pathlib import Path
+
+import h5py
+
+__all__ = ["abandon", "reason", "sync"]
+
+
+def abandon(file: h5py.File) -> None:
+    """Let go of a file that cannot be written.
+
+    HDF5 would try again when the file is closed and when the process exits, and was seen to spoil the file and
+    to crash. So what it still has to say goes to memory, and the file on disk stays as it is.
+    """
+    memory = os.memfd_create("hpcfl")
+    os.dup2(memory, file.id.get_vfd_handle())
+    os.close(memory)
+    with suppress(OSError, RuntimeError):
+        file.close()
+
+
+def reason(error: Exception) -> str:
+    """The operating system's own words, which h5py wraps in many others."""
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
+    found = re.search(r"error message = '([^']*)'", str(error))
+    return found[1] if found else str(error)
+
+
+def sync(path: Path) -> None:
+    """Let a file, or the names in a folder, reach the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
