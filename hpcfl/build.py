@@ -30,6 +30,7 @@ from hpcfl.federation import (
     build_schedule,
     build_world,
     component,
+    cut,
     deal_samples,
     hold_out,
     reach_modules,
@@ -117,6 +118,7 @@ def assemble(job: JobFile, device: torch.device, *, trains: bool, serves: bool) 
     labels = Labels(dataset.y_train, dataset.classes, dataset.holders)
     dealt = deal_samples(spec, labels, strategy.pooled)
     parts, held_out = hold_out(spec, dataset.y_train, dealt)
+    parts = cut(spec, parts)
     module = build_model(spec, dataset)
     layout = Layout.of(module)
     world = build_world(

@@ -88,9 +88,9 @@ class Client:
     visit: int
     """How many jobs it had from that model before."""
     index: Tensor
-    """(examples,) its places in the training set."""
+    """(examples,) its places in the training set: those of the job's slice."""
     counts: Tensor
-    """(classes,) int64: its training samples of each class."""
+    """(classes,) int64: its training samples of each class, in all slices."""
     epochs: int
     lr: float
     loss: Loss
@@ -106,7 +106,7 @@ class Client:
 
     @property
     def examples(self) -> int:
-        """Number of its training samples."""
+        """Number of the samples that it trains on."""
         return len(self.index)
 
     def stream(self, purpose: str) -> np.random.Generator:
@@ -262,11 +262,12 @@ class Trainer:
     def client(self, job: Job, state: dict[str, Tensor]) -> Client:
         """The client of a job, with its data and what it has at home."""
         rates, (index, counts) = self.recipe.rates, self.holdings[job.client]
+        begin, end = self._world.span(job.client, job.version, job.visit)
         return Client(
             id=job.client,
             version=job.version,
             visit=job.visit,
-            index=index,
+            index=index[begin:end],
             counts=counts,
             epochs=job.epochs,
             lr=rates[min(job.version, len(rates) - 1)],
@@ -276,9 +277,9 @@ class Trainer:
             state=state,
         )
 
-    def places(self, client: int) -> np.ndarray:
+    def places(self, client: Client) -> np.ndarray:
         """(examples,) the client's places in the training set, which `Client.index` has on the device."""
-        return self._parts[client]
+        return self._parts[client.id][slice(*self._world.span(client.id, client.version, client.visit))]
 
     def workspace(self, number: int) -> Tensor:
         """A vector to train in: one per call of `fit`."""
