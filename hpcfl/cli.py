@@ -11,6 +11,7 @@ import click
 from hpcfl import __version__
 from hpcfl.options import changes
 from hpcfl.queueing import cancel, status, submit
+from hpcfl.sweeping import sweep
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -78,21 +79,34 @@ def convert(file: str, overrides: tuple[str, ...]) -> None:
 @click.option(
     "--model-bytes", default=0.0, type=click.FloatRange(0), help="Size of the model, for client.device's bandwidths."
 )
-def plan(job: str, overrides: tuple[str, ...], model_bytes: float) -> None:
-    """Print when JOB's clients would train: its steps, their staleness, a timeline. Nothing is trained."""
+@click.option("--ranks", type=click.IntRange(1), help="Estimate memory, traffic and time on so many ranks.")
+@click.option("--step-time", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Of one local step.")
+@click.option("--calibrate", is_flag=True, help="Measure a few steps here first; later plans know them too.")
+def plan(job: str, overrides: tuple[str, ...], model_bytes: float, ranks: int | None, step_time: float | None,
+         calibrate: bool) -> None:  # fmt: skip
+    """Print when JOB's clients would train: its steps, their staleness, a timeline. Nothing is trained.
+
+    With --ranks, --step-time or --calibrate also what it will take, how many ranks are worth it, and which time limit
+    to ask for.
+    """
     from rich.console import Console
 
-    from hpcfl.federation import foresee
     from hpcfl.jobfile import read
-    from hpcfl.plan import plan as foreseen
-    from hpcfl.report import show_plan
+    from hpcfl.preflight.command import Asked, foretold, judge
+    from hpcfl.report import show_estimate, show_plan
 
-    file = read(job, overrides)
-    schedule, world = file.explain(foresee, file, model_bytes)
+    file, asked, console = (
+        read(job, overrides),
+        Asked(ranks, model_bytes, step_time, calibrate),
+        Console(highlight=False),
+    )
+    schedule, world, steps, costs = foretold(file, asked)
     device = file.spec.client.device
-    free = (device.download_bandwidth or device.upload_bandwidth) and not model_bytes
+    free = (device.download_bandwidth or device.upload_bandwidth) and not (costs.model_bytes if costs else model_bytes)
     note = "transfers take no time here: give --model-bytes for the bandwidths" if free else ""
-    show_plan(file.spec, world, foreseen(schedule, world), Console(highlight=False), note)
+    show_plan(file.spec, world, steps, console, note)
+    if costs:
+        show_estimate(judge(file, schedule, world, steps, costs, ranks or 1), costs, console, file.spec.clock)
 
 
 @cli.command()
@@ -145,7 +159,7 @@ def bench(
     measure(placement, rendezvous, wanted, overrides, repeats, as_json, profile)
 
 
-for command in (submit, status, cancel):
+for command in (sweep, submit, status, cancel):
     cli.add_command(command)
 
 

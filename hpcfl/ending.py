@@ -9,12 +9,9 @@ from collections.abc import Mapping, Sequence
 from hpcfl.checkpoint.keeper import Keeper
 from hpcfl.schema import Checkpoint
 from hpcfl.signals import ENDS, Outlook
-from hpcfl.timelimit import requeue, slurm_job
+from hpcfl.timelimit import UNFINISHED, requeue, slurm_job
 
 __all__ = ["UNFINISHED", "conclude", "go_on"]
-
-UNFINISHED = 75
-"""Exit code where SIGUSR2 or the time limit ended the run: EX_TEMPFAIL of sysexits.h, "try again later"."""
 
 
 def conclude(

@@ -73,7 +73,10 @@ class Draft(NamedTuple):
 
 
 def read(job: str | None, overrides: Sequence[str] = (), out: str | None = None) -> JobFile:
-    """The job at the path `job` (None: the quickstart) with each override "a.b=value"; JobError says what is wrong."""
+    """The job at the path `job` (None: the quickstart) with each override "a.b=value"; JobError says what is wrong.
+
+    `FILE.toml#KEY` is the table [KEY] of that file.
+    """
     name, text, folder, table, notes, keys = draft(job, overrides)
     if out is not None:
         results = table.setdefault("results", {})
@@ -110,9 +113,13 @@ def packaged(name: str, overrides: Sequence[str] = ()) -> JobFile:
 
 def _from_toml(name: str, text: str, folder: Path | None) -> Conversion:
     try:
-        return Conversion(tomllib.loads(text), (), {})
+        table: Any = tomllib.loads(text)
     except tomllib.TOMLDecodeError as failure:
         raise JobError(f"{name}: not valid TOML: {failure}") from None
+    path, key = _split(name)
+    if key and not isinstance(table := table.get(key), dict):
+        raise JobError(f"{path}: has no table [{key}]")
+    return Conversion(table, (), {})
 
 
 def _from_json(name: str, text: str, folder: Path | None) -> Conversion:
@@ -145,13 +152,21 @@ def _packaged_text(name: str) -> str:
 def _text(job: str | None) -> tuple[str, str, Path | None]:
     if job is None or (job == QUICKSTART and not Path(QUICKSTART).is_file()):
         return f"{QUICKSTART}.toml", _packaged_text(QUICKSTART), None
-    path = Path(job)
+    file, key = _split(job)
+    path = Path(file)
     try:
-        return str(path), path.read_text("utf-8"), path.resolve().parent
+        name = f"{path}#{key}" if key else str(path)
+        return name, path.read_text("utf-8"), path.resolve().parent
     except FileNotFoundError:
         raise JobError(f"job file {job} does not exist") from None
     except (OSError, UnicodeDecodeError) as failure:
         raise JobError(f"job file {job} cannot be read: {failure}") from None
+
+
+def _split(job: str) -> tuple[str, str]:
+    """The file, and the key of the table in it that is the job; no key where the file is the job."""
+    file, mark, key = job.rpartition("#")
+    return (file, key) if mark and file.endswith(".toml") and not Path(job).exists() else (job, "")
 
 
 def _places(keys: Mapping[str, str], name: str, overrides: Sequence[str]) -> dict[str, str]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from hpcfl.errors import LaunchError
 
-__all__ = ["LAUNCHERS", "Launcher", "Placement", "detect", "unstarted"]
+__all__ = ["LAUNCHERS", "Launcher", "Placement", "detect", "mpirun", "unstarted"]
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,18 @@ def detect(environ: Mapping[str, str]) -> Placement:
         hosted = environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
         return Placement(**place, local_size=local_size, master=master, port=port, hosted=hosted)
     return Placement()
+
+
+def mpirun() -> list[str] | None:
+    """The mpirun beside this Python, else the one on the path, allowed to start more ranks than there are cores."""
+    beside = Path(sys.executable).with_name("mpirun")
+    found = str(beside) if beside.exists() else shutil.which("mpirun")
+    if found is None:
+        return None
+    version = subprocess.run([found, "--version"], capture_output=True, text=True, check=False).stdout
+    if "Open MPI" not in version:
+        return [found]
+    return [found, "--oversubscribe", *(["--allow-run-as-root"] if os.geteuid() == 0 else [])]
 
 
 def unstarted(placement: Placement, environ: Mapping[str, str]) -> str:

@@ -57,7 +57,7 @@ class Step:
     def _compute(self) -> None:
         size = self._places.shape
         x, labels = self._trainer.samples.batch(self._places.flatten())
-        with StackedLinear():
+        with StackedLinear(self._module):
             logits = vmap(lambda parameters, batch: functional_call(self._module, parameters, (batch,)))(
                 self._leaves, x.unflatten(0, size)
             )

@@ -15,15 +15,22 @@ from torch import Tensor
 
 from hpcfl.pinned import upload
 
-__all__ = ["LIMIT", "ExactSum", "FloatSum"]
+__all__ = ["LIMIT", "ExactSum", "FloatSum", "patience"]
 
 QUANTUM = 2.0**-35
 """3e-11: a sixtieth of the spacing of float32 numbers near 0.03, a usual size of a weight."""
 SHIFT = 1.5 * 2.0**52 * QUANTUM
 LIMIT = 2.0**51 * QUANTUM
 """65536: largest magnitude of weight * value that fits."""
-CHUNK = 1 << 16
+CHUNK = 1 << 17
 """Elements converted at a time on a CPU: the float64 copy stays in the cache."""
+LARGE = range(1 << 22, 1 << 26)
+"""Elements of values that wait for one another on a CPU: fewer stay in the cache, more would take too much memory."""
+
+
+def patience(size: int, device: torch.device) -> int:
+    """How many values of so many elements are added up together: then the sum in memory is read and written once."""
+    return 4 if device.type == "cpu" and size in LARGE else 1
 
 
 class ExactSum:
@@ -33,7 +40,9 @@ class ExactSum:
         self.total = zeros(shape, dtype=torch.float64, device=device)
         """The sum, once it is settled; ranks add theirs up, in any order."""
         self._empty = True
+        self._waiting: list[tuple[Tensor, float]] = []
         flat = self.total.view(-1)
+        self._patience = patience(len(flat), device)
         self._chunk = max(1, min(len(flat), CHUNK) if device.type == "cpu" else len(flat))
         scratch = torch.empty(self._chunk, dtype=torch.float64, device=device)
         self._chunks = [(total, scratch[: len(total)]) for total in flat.split(self._chunk)]
@@ -42,14 +51,28 @@ class ExactSum:
     def clear(self) -> None:
         """Begin a new sum in the same memory."""
         self._empty = True
+        self._waiting.clear()
 
     def add(self, value: Tensor, weight: float) -> None:
-        """Add weight * value; every |weight * value| must be below LIMIT (the caller checks, NaN included)."""
-        for (total, scratch), part in zip(self._chunks, value.reshape(-1).split(self._chunk)):
-            if self._empty:
-                self._round(total.copy_(part), weight)
-            else:
-                total.add_(self._round(scratch.copy_(part), weight))
+        """Add weight * value; every |weight * value| must be below LIMIT (the caller checks, NaN included).
+
+        The value must stay as it is until `patience` of them were added, or the sum is settled.
+        """
+        self._waiting.append((value.reshape(-1), weight))
+        if len(self._waiting) == self._patience:
+            self._add_up()
+
+    def _add_up(self) -> None:
+        """Add what waits, each stretch of the sum while it is in the cache."""
+        values = [value.split(self._chunk) for value, _ in self._waiting]
+        weights = [weight for _, weight in self._waiting]
+        for (total, scratch), *parts in zip(self._chunks, *values):
+            for number, (part, weight) in enumerate(zip(parts, weights)):
+                if self._empty and number == 0:
+                    self._round(total.copy_(part), weight)
+                else:
+                    total.add_(self._round(scratch.copy_(part), weight))
+        self._waiting.clear()
         self._empty = False
 
     def add_stack(self, values: Tensor, weights: Sequence[float]) -> None:
@@ -63,6 +86,8 @@ class ExactSum:
 
     def settle(self) -> None:
         """All were added: what was added to nothing is zero."""
+        if self._waiting:
+            self._add_up()
         if self._empty:
             self.total.zero_()
 

@@ -8,7 +8,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from time import time
 
-__all__ = ["TimeLimit", "requeue", "slurm_job"]
+__all__ = ["UNFINISHED", "TimeLimit", "requeue", "slurm_job"]
+
+UNFINISHED = 75
+"""Exit code where SIGUSR2 or the time limit ended a run: EX_TEMPFAIL of sysexits.h, "try again later"."""
 
 RECENT = 10
 """Steps whose longest one the next may last, twice over."""

@@ -18,6 +18,7 @@ from hpcfl.home import Homes
 from hpcfl.pinned import upload
 from hpcfl.rng import seed64, stream
 from hpcfl.strategies import FedAvg
+from hpcfl.sums import patience
 
 __all__ = ["Client", "Fit", "Recipe", "Samples", "Trainer"]
 
@@ -203,7 +204,8 @@ class Trainer:
         # Gradients lie in one vector only for a strategy that looks at them: it costs 3 % of a small CNN's step.
         corrects = type(self.strategy).correct is not FedAvg.correct
         self.grad = torch.zeros(self.layout.trainable, device=self.device) if corrects else None
-        self._spaces: list[Tensor] = []
+        self._spaces: dict[tuple[int, int], Tensor] = {}
+        self._turn, self._turns = 0, patience(self.layout.size, self.device)
         self._bound: Tensor | None = None
         carried = self.layout.views(self._world.initial)
         self._constants = [(tensor, tensor.clone()) for name, tensor in module.named_buffers() if name not in carried]
@@ -221,7 +223,11 @@ class Trainer:
         return self.recipe.optimizer([parameter for parameter in self.module.parameters() if parameter.requires_grad])
 
     def train(self, job: Job, sent: dict[str, Tensor]) -> tuple[dict[str, Tensor], Fit]:
-        """What the job uploads, valid until the next job, and its counts of steps, samples and loss."""
+        """What the job uploads, and its counts of steps, samples and loss.
+
+        The uploads are valid for so many jobs as a sum of them has `patience`.
+        """
+        self._turn = (self._turn + 1) % self._turns
         client = self.client(job, self.homes.begin(job.client))
         fit = self._begin(client, sent)
         return self.strategy.local(fit, sent, client), fit
@@ -283,9 +289,9 @@ class Trainer:
 
     def workspace(self, number: int) -> Tensor:
         """A vector to train in: one per call of `fit`."""
-        while len(self._spaces) <= number:
-            self._spaces.append(torch.empty(self.layout.size, device=self.device))
-        return self._spaces[number]
+        if (self._turn, number) not in self._spaces:
+            self._spaces[self._turn, number] = torch.empty(self.layout.size, device=self.device)
+        return self._spaces[self._turn, number]
 
     def prepare(self, vector: Tensor, lr: float) -> torch.optim.Optimizer:
         """The optimizer as new, with the module bound to `vector`."""

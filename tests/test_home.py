@@ -59,3 +59,16 @@ def test_what_is_not_finite_is_not_kept():
     with pytest.raises(ValueError, match="non-finite values in the client's state 'c'"):
         homes.keep(3, {"c": torch.tensor([1.0, float("inf")])})
     assert number(homes.begin(3)) == 1
+
+
+def test_what_a_client_has_moves_with_it():
+    ahead = lived(history=True, jobs=3)
+    common, own = ahead.stand([0, 0, 0, 2])[3]
+    assert (common, number(own)) == (["w"], 2)
+    there = Homes({"w": torch.ones(2)}, history=True)
+    there.settle(3, 2, common, own)
+    there.settle(4, 5)
+    assert there.after(3, 2)["w"].tolist() == [1.0, 1.0]
+    there.keep(3, {**there.begin(3), "number": torch.tensor([3.0])})
+    assert [number(there.after(3, jobs)) for jobs in (2, 3)] == [2, 3]
+    assert number(there.after(4, 5)) == 0

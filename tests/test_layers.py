@@ -76,10 +76,12 @@ LEVELS = {
     "federation": 4,
     "past": 4,
     "rank": 4,
+    "preflight": 4,
     "recipe": 4,
     "report": 4,
     "runner": 4,
     "slurm": 4,
+    "sweep": 4,
     "tracking": 4,
     "validate": 4,
     # 5: the command line
@@ -87,6 +89,7 @@ LEVELS = {
     "cli": 5,
     "options": 5,
     "queueing": 5,
+    "sweeping": 5,
 }
 """Module or package (with all of its modules) -> level."""
 
@@ -111,6 +114,7 @@ WITHOUT_TORCH = (
     "plan",
     "progress",
     "slurm",
+    "sweep",
     "cli",
 )
 

@@ -1,5 +1,7 @@
 """What travels between ranks is what was meant."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from hpcfl.messages import (
     IDLE,
     REASON,
     STOP,
+    Keep,
     Order,
     decode,
     decode_reason,
@@ -142,3 +145,16 @@ def test_an_order_is_heard_or_that_there_is_none(order, world, given):
             assert all(map(torch.equal, heard.tensors(), order.tensors()))
         else:
             assert heard == given
+
+
+def test_what_is_to_be_kept(world):
+    sent = []
+    say_order(keep := Keep(3, (1, 0, 2**62)), sent.append)
+    assert hear_order(lambda tensor: tensor.copy_(sent.pop(0)), world, CPU) == keep
+
+
+def test_how_many_jobs_the_server_has_combined(world):
+    jobs = [world.job(client, 2, 0.5) for client in (1, 4)]
+    order = replace(Order.of(jobs, PARCELS.get), combined={1: 3, 4: 0})
+    arrived = decode(*encode(order), world, CPU)
+    assert (arrived.combined, arrived.after) == ({1: 3, 4: 0}, None)

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from worlds import federation
 
-from hpcfl.sums import CHUNK, LIMIT, QUANTUM, ExactSum, FloatSum
+from hpcfl import sums
+from hpcfl.sums import CHUNK, LIMIT, QUANTUM, ExactSum, FloatSum, patience
 
 CPU = torch.device("cpu")
 SHAPES = [(), (1,), (7,), (3, 5), (CHUNK - 1,), (CHUNK,), (CHUNK + 1,), (2, CHUNK)]
@@ -124,6 +126,27 @@ def test_a_cleared_sum_begins_anew(kind):
     total.add_stack(torch.tensor([[4.0, 2.0], [0.0, 2.0]]), [0.5, 0.25])
     total.settle()
     assert total.mean(0.5).tolist() == [4.0, 3.0]
+
+
+def test_large_values_that_wait_for_one_another_have_the_same_bits(monkeypatch):
+    values, weights = draws((2, CHUNK), count=6)
+    expected = add_up(values, weights, range(6)).total
+    monkeypatch.setattr(sums, "LARGE", range(1, 1 << 30))
+    assert patience(2 * CHUNK, CPU) == 4
+    assert torch.equal(add_up(values, weights, range(6)).total, expected)
+    total = ExactSum((2, CHUNK), CPU)
+    total.add(values[0], weights[0])
+    total.clear()
+    for number in range(1, 6):
+        total.add(values[number], weights[number])
+    total.settle()
+    assert torch.equal(total.total, add_up(values, weights, range(1, 6)).total)
+
+
+def test_uploads_stay_as_they_are_while_a_sum_may_wait_for_them(monkeypatch):
+    expected = federation(sizes=(6, 4, 9, 5, 1, 13)).collect().mean("w")
+    monkeypatch.setattr(sums, "LARGE", range(1, 1 << 30))
+    assert torch.equal(federation(sizes=(6, 4, 9, 5, 1, 13)).collect().mean("w"), expected)
 
 
 @pytest.mark.parametrize("kind", [ExactSum, FloatSum])

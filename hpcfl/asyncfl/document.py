@@ -8,6 +8,8 @@ from typing import Any
 
 import tomli_w
 
+__all__ = ["document", "literal"]
+
 SECTIONS = ("data", "partition", "model", "client", "client.device", "strategy", "schedule", "server", "results",
             "checkpoint", "communication", "device", "tracking", "tracking.wandb")  # fmt: skip
 """Tables with a header of their own, in their order; all others are written in braces."""
@@ -34,16 +36,16 @@ def _lines(table: Mapping[str, Any], at: str, headers: Sequence[str]) -> list[st
         key = f"{at}.{name}".lstrip(".")
         if key not in headers:
             note = f"  # {COMMENTS[key]}" if key in COMMENTS else ""
-            lines.append(f"{_key(name)} = {_literal(value)}{note}")
+            lines.append(f"{_key(name)} = {literal(value)}{note}")
     return lines
 
 
-def _literal(value: Any) -> str:
+def literal(value: Any) -> str:
     """The value on one line, where tomli-w would take a line for each element."""
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_key(name)} = {_literal(inner)}" for name, inner in value.items()) + "}"
+        return "{" + ", ".join(f"{_key(name)} = {literal(inner)}" for name, inner in value.items()) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_literal, value)) + "]"
+        return "[" + ", ".join(map(literal, value)) + "]"
     return tomli_w.dumps({"x": value}).removeprefix("x = ").rstrip("\n")
 
 

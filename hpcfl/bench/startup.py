@@ -5,8 +5,6 @@ Both are started as a user starts them, in turn, and say when their first round 
 
 from __future__ import annotations
 
-import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -19,6 +17,7 @@ from time import time
 from typing import Any
 
 from hpcfl.errors import LaunchError
+from hpcfl.launch import mpirun
 from hpcfl.results import open_results
 
 __all__ = ["LIMIT_S", "time_startup"]
@@ -102,15 +101,3 @@ def ours(launch: Sequence[str], folder: Path) -> float:
     if done.returncode:
         raise LaunchError(f"bench startup: the run failed: {done.stderr.strip() or done.stdout.strip()}")
     return datetime.fromisoformat(open_results(path).start_time).timestamp() - begin
-
-
-def mpirun() -> list[str] | None:
-    """The mpirun beside this Python, else the one on the path, allowed to start more ranks than there are cores."""
-    beside = Path(sys.executable).with_name("mpirun")
-    found = str(beside) if beside.exists() else shutil.which("mpirun")
-    if found is None:
-        return None
-    version = subprocess.run([found, "--version"], capture_output=True, text=True, check=False).stdout
-    if "Open MPI" not in version:
-        return [found]
-    return [found, "--oversubscribe", *(["--allow-run-as-root"] if os.geteuid() == 0 else [])]

@@ -113,8 +113,10 @@ class Keeper:
         if not over:
             self._look()
         due = step.done and self._every and step.index % self._every == 0
-        if (due or self.ends) and step.index != self.last:
-            self._take(step, at)
+        if due or self.ends:
+            self.wait()
+            if step.index != self.last:
+                self._take(step, at)
         return bool(self.ends)
 
     def watch(self, step: Step, send: Send) -> Send:
@@ -156,7 +158,6 @@ class Keeper:
             self.ends = "Slurm's time limit"
 
     def _take(self, step: Step, at: Standing) -> None:
-        self.wait()
         begin, path = perf_counter(), place(self._folder, step.index)
         try:
             if path.exists():

@@ -81,7 +81,9 @@ def summary(run: Reader) -> Table:
     fact(table, "started", f"{run.start_time[:19].replace('T', ' ')}{run.start_time[23:]}{ready}")
     for restart in run.restarts:
         went_on = "" if restart.get("exact") else ", on the real clock: the model went on"
-        again = f"{restart['time'][:19].replace('T', ' ')} after round {restart['step']}, {restart.get('ranks')} ranks"
+        again = (
+            f"{restart['time'][:19].replace('T', ' ')} after round {restart['step']}, on {restart.get('ranks')} rank(s)"
+        )
         fact(table, "resumed", f"{again}{went_on}")
     fact(table, "ranks", f"{ranks} ({launcher})" if launcher and ranks else ranks)
     fact(table, "hosts", _counted(environment.get("hosts")))
@@ -169,7 +171,7 @@ def costs(run: Reader) -> Table:
     fact(table, "wall", f"{wall:>10,.2f} s")
     for title, prefix in (("between ranks", "bytes"), ("clients would", "client_bytes")):
         up, down = (int(run.rounds[f"{prefix}_{way}"].sum()) for way in ("up", "down"))
-        fact(table, title, f"{_bytes(up)} to the server, {_bytes(down)} from it")
+        fact(table, title, f"{as_bytes(up)} to the server, {as_bytes(down)} from it")
     return table
 
 
@@ -220,7 +222,7 @@ def _number(value: float, form: str) -> str:
     return "-" if np.isnan(value) else form.format(value)
 
 
-def _bytes(count: float) -> str:
+def as_bytes(count: float) -> str:
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
