@@ -215,7 +215,7 @@ class Batched:
         size, orders = self._trainer.batch_size, []
         for task in tasks:
             epochs = task.client.epochs if task.wanted.epochs is None else task.wanted.epochs
-            own = self._trainer.places(task.client.id)
+            own = self._trainer.places(task.client)
             if not self._trainer.recipe.shuffle:
                 orders.append([own] * epochs)
                 continue

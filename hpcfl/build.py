@@ -31,6 +31,7 @@ from hpcfl.federation import (
     build_schedule,
     build_world,
     component,
+    cut,
     deal_models,
     deal_samples,
     hold_out,
@@ -39,7 +40,7 @@ from hpcfl.federation import (
 from hpcfl.flat import Layout
 from hpcfl.jobfile import JobFile
 from hpcfl.launch import Placement
-from hpcfl.models import MODELS
+from hpcfl.models import INITIALISERS, MODELS
 from hpcfl.recipe import build_recipe, optimizer_of
 from hpcfl.rng import seed64
 from hpcfl.schema import JobSpec, Model
@@ -129,6 +130,7 @@ def assemble(job: JobFile, device: torch.device, *, trains: bool, serves: bool) 
     labels = Labels(dataset.y_train, dataset.classes, dataset.holders)
     dealt = deal_samples(spec, labels, strategy.pooled)
     parts, held_out = hold_out(spec, dataset.y_train, dealt)
+    parts = cut(spec, parts)
     models, of = deal_models(spec, len(parts))
     key = "client.models" if spec.client.models else "model"
     modules = [build_model(spec, key, model, dataset) for model in models]
@@ -237,6 +239,8 @@ def build_model(spec: JobSpec, key: str, model: Model, dataset: Dataset) -> nn.M
     module = make(key, model, MODELS, *given)
     if not isinstance(module, nn.Module):
         raise JobError(f"{key} = {model.name!r}: gives a {type(module).__name__}, not a torch.nn.Module")
+    if model.init:
+        make(f"{key}.init", model.init, INITIALISERS, module)
     try:
         with torch.no_grad():
             out = module.eval()(torch.zeros(2, *dataset.shape, dtype=torch.int64 if dataset.tokens else torch.float32))

@@ -27,9 +27,9 @@ class Client:
     visit: int
     """How many jobs it had from that model before."""
     index: Tensor
-    """(examples,) its places in the training set."""
+    """(examples,) its places in the training set: those of the job's slice."""
     counts: Tensor
-    """(classes,) int64: its training samples of each class."""
+    """(classes,) int64: its training samples of each class, in all slices."""
     epochs: int
     lr: float
     loss: Loss
@@ -47,7 +47,7 @@ class Client:
 
     @property
     def examples(self) -> int:
-        """Number of its training samples."""
+        """Number of the samples that it trains on."""
         return len(self.index)
 
     def part(self, sent: Tensor) -> Tensor:

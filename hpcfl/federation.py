@@ -26,6 +26,7 @@ __all__ = [
     "build_devices",
     "build_schedule",
     "build_world",
+    "cut",
     "deal_models",
     "deal_samples",
     "foresee",
@@ -132,6 +133,18 @@ def hold_out(spec: JobSpec, labels: np.ndarray, parts: list[np.ndarray]) -> tupl
     return [part[~held] for part, held in pairs], [part[held] for part, held in pairs]
 
 
+def cut(spec: JobSpec, parts: list[np.ndarray]) -> list[np.ndarray]:
+    """Each client's training samples slice by slice (`client.slices`): at random, and within one as the dataset has
+    them."""
+    slices = spec.client.slices
+    if slices == 1:
+        return parts
+    rng = stream(spec.seed, "slices")
+    dealt = [rng.permutation(part) for part in parts]
+    borders = [[len(part) * turn // slices for turn in range(1, slices)] for part in parts]
+    return [np.concatenate([np.sort(piece) for piece in np.split(*both)]) for both in zip(dealt, borders)]
+
+
 def build_world(
     spec: JobSpec,
     schedule: Any,
@@ -147,7 +160,10 @@ def build_world(
     `model_bytes`: what each client receives, and sends uncompressed; an array where their models differ. `pooled`: they
     are one client's instead of all. `model` is the layout and the initial vector, where there are any.
     """
-    epochs = spec.client.epochs
+    epochs, slices, examples = spec.client.epochs, spec.client.slices, counts.sum(1)
+    if ((examples > 0) & (examples < slices)).any():
+        client = int(np.where(examples, examples, slices).argmin())
+        raise JobError(f"client.slices = {slices}: client {client} has only {examples[client]} training samples")
     settings: dict[str, Any] = {
         "seed": spec.seed,
         "rounds": spec.rounds,
@@ -155,6 +171,7 @@ def build_world(
         "batch_size": spec.client.batch_size,
         "epochs": (epochs, epochs) if isinstance(epochs, int) else (epochs[0], epochs[1]),
         "devices": build_devices(spec, len(counts), model_bytes, pooled),
+        "slices": slices,
         "travels": travels,
         **model,
     }
