@@ -1,4 +1,4 @@
-"""Clients of different architectures over real ranks: the same bits on any number of them, and after an interruption."""
+"""Clients of different architectures over real ranks: the same bits on any number of them, and after a pause."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ data = "digits"
 partition = {name = "iid", clients = 5, amounts = [30, 30, 30, 30, 30]}
 strategy = "basic_common"
 [client]
-batch_size = 8
+batch_size = 24
 test_size = 0.2
 [[client.models]]
 name = "resnet20"
@@ -41,7 +41,7 @@ def test_the_same_bits_on_1_and_3_ranks_and_after_an_interruption(launch: Launch
     job.write_text(JOB)
     run(launch, 1, job, "whole.h5")
     run(launch, 3, job, "x.h5", "rounds=2")
-    assert "goes on after round 2" in run(launch, 1, job, "x.h5")
+    assert "goes on after round 2" in run(launch, 1, job, "x.h5", "checkpoint.resume=auto")
     whole, resumed = open_results(tmp_path / "whole.h5"), open_results(tmp_path / "x.h5")
     assert resumed.own["step"].tolist() == [1, 2, 3]
     for name in ("loss", "accuracy", "test_loss", "test_accuracy"):
@@ -60,5 +60,3 @@ def test_the_same_bits_on_1_and_3_ranks_and_after_an_interruption(launch: Launch
     np.testing.assert_array_equal(resumed.rounds["bytes_down"][:2], 2 * 4 * shared)
     np.testing.assert_array_equal(resumed.rounds["client_bytes_up"], 5 * 4 * shared)
     assert set(resumed.clients["architecture"]) == {"resnet20", "resnet32"}
-    members = dict(zip(whole.sharing["tensor"], whole.sharing["architectures"].tolist()))
-    assert len(members) <= len(whole.sharing["tensor"])
