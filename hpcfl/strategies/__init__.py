@@ -20,6 +20,7 @@ from hpcfl.strategies.fedopt import FedOpt
 from hpcfl.strategies.fedper import FedPer
 from hpcfl.strategies.fedprox import FedProx
 from hpcfl.strategies.fedrep import FedRep
+from hpcfl.strategies.flexifed import BasicCommon, ClusteredCommon, ClusteredFL, MaxCommon
 from hpcfl.strategies.l2sgd import L2SGD
 from hpcfl.strategies.pfedme import PFedMe
 from hpcfl.strategies.qffl import QFFL
@@ -36,7 +37,10 @@ __all__ = [
     "QFFL",
     "STRATEGIES",
     "TWAFL",
+    "BasicCommon",
     "Centralized",
+    "ClusteredCommon",
+    "ClusteredFL",
     "Ditto",
     "FedAT",
     "FedAdagrad",
@@ -55,6 +59,7 @@ __all__ = [
     "FedProx",
     "FedRep",
     "FedYogi",
+    "MaxCommon",
     "PFedMe",
     "Scaffold",
     "Standalone",
@@ -91,4 +96,8 @@ STRATEGIES = {
     "stepasync": StepAsync,
     "fedat": FedAT,
     "twafl": TWAFL,
+    "clustered_fl": ClusteredFL,
+    "basic_common": BasicCommon,
+    "clustered_common": ClusteredCommon,
+    "max_common": MaxCommon,
 }
