@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -100,6 +101,7 @@ class Batched:
         self._module = trainer.module
         self._linear = StackedLinear(trainer.module)
         self._stacks: list[Tensor] = []
+        self._known: dict[tuple[int, int], tuple[dict[str, Tensor], Any]] = {}
         self._entries = [entry for entry in trainer.layout.entries if entry.kind == "parameter"]
         loss = trainer.recipe.loss
         plain = type(trainer.strategy).loss is FedAvg.loss and isinstance(loss, nn.CrossEntropyLoss)
@@ -145,12 +147,8 @@ class Batched:
         trainer = self._trainer
         begin = [task.wanted.w for task in tasks]
         stack = self._filled(program, begin)
-        leaves = {}
-        for entry in self._entries:
-            part = stack[:, entry.offset : entry.offset + entry.size].detach()
-            leaves[entry.name] = part.view(len(tasks), *entry.shape).requires_grad_()
+        leaves, optimizer = self._leaves(program, stack)
         parameters = list(leaves.values())
-        optimizer = trainer.recipe.optimizer(parameters)
         for group in optimizer.param_groups:
             group["lr"] = tasks[0].client.lr
         places, counts = self._plan(tasks)
@@ -177,10 +175,24 @@ class Batched:
                 ended[row] = stack[row].clone()
         for row, result in ended.items():
             stack[row] = result
+        optimizer.state.clear()
+        for parameter in parameters:
+            parameter.grad = None
         if mine is not losses:
             losses[[task.row for task in tasks]] += mine
         self._credit(tasks, stack, counts)
         return stack
+
+    def _leaves(self, program: int, stack: Tensor) -> tuple[dict[str, Tensor], Any]:
+        """The stack's parameters by name, and their optimizer as new; made once, which takes as long as a step."""
+        key = program, len(stack)
+        if key not in self._known:
+            leaves = {}
+            for entry in self._entries:
+                part = stack[:, entry.offset : entry.offset + entry.size].detach()
+                leaves[entry.name] = part.view(len(stack), *entry.shape).requires_grad_()
+            self._known[key] = leaves, self._trainer.recipe.optimizer(list(leaves.values()))
+        return self._known[key]
 
     def _credit(self, tasks: list[Task], stack: Tensor, counts: np.ndarray) -> None:
         """Tell each task's `fit` what was trained."""
@@ -205,16 +217,13 @@ class Batched:
         places = np.zeros((len(tasks), max(steps), size), np.int64)
         counts = np.zeros((len(tasks), max(steps)), np.int64)
         for task, order in enumerate(orders):
-            step = 0
-            for epoch in order:
-                whole, rest = divmod(len(epoch), size)
-                places[task, step : step + whole] = epoch[: whole * size].reshape(whole, size)
-                counts[task, step : step + whole] = size
-                step += whole
-                if rest:
-                    places[task, step, :rest] = epoch[whole * size :]
-                    counts[task, step] = rest
-                    step += 1
+            slots, length = places[task].reshape(-1), steps[task] // max(1, len(order))
+            for number, epoch in enumerate(order):
+                begin = number * length * size
+                slots[begin : begin + len(epoch)] = epoch
+            counts[task, : steps[task]] = size
+            if rest := len(order[0]) % size if order else 0:
+                counts[task, length - 1 : steps[task] : length] = rest
         return upload(places, self._trainer.device), counts
 
     def _losses(
@@ -270,6 +279,8 @@ def stacked(uploads: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
 def obstacle(trainer: Trainer) -> str | None:
     """Why this trainer's clients cannot be trained as one program, or None."""
     module, strategy, recipe = trainer.module, trainer.strategy, trainer.recipe
+    if trainer.family:
+        return "its clients may have different architectures"
     if strategy.private:
         return "its clients keep private state, and stay with their ranks"
     if recipe.transform:

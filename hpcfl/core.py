@@ -18,6 +18,7 @@ from hpcfl.rng import stream
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from hpcfl.family import Family
     from hpcfl.flat import Layout
 
 
@@ -45,9 +46,11 @@ class World:
     travels: Callable[[int], float] = whole_model
     """server step -> the share of the model that travels in its jobs."""
     layout: Layout | None = None
-    """The model vector's layout; None where only the schedule is wanted."""
+    """The model vector's layout; None where only the schedule is wanted. Of a family that of its first architecture."""
     initial: Tensor | None = None
-    """(P,) float32: the model every run of this seed starts from."""
+    """(P,) float32: the model every run of this seed starts from; with a family all that its clients average."""
+    family: Family | None = None
+    """The clients' architectures and what they average, for an algorithm that lets them differ."""
     slices: int = 1
     """Of each client's training samples; a job is on one of them."""
     held_out: np.ndarray | None = None

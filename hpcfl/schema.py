@@ -107,6 +107,15 @@ class Model(Component):
     kaiming, normal (std), or the dotted path of a function of the module; without it as the model does by itself."""
 
 
+class Version(Model):
+    """One of several architectures, and how many clients have it."""
+
+    name: str
+    """As in `model`."""
+    count: Positive
+    """Clients that have it: the first so many of those that no row before it took."""
+
+
 class Optimizer(Component):
     """The clients' optimizer; it starts anew with every job."""
 
@@ -168,6 +177,9 @@ class Client(Section):
     """Passes over the client's data per job; [a, b] draws them uniformly per job (stragglers do partial work)."""
     batch_size: Positive = 32
     """Samples per local step; the last batch of an epoch may be smaller."""
+    models: list[Version] = []
+    """Architectures that differ from client to client, in place of `model`: rows [[client.models]] with what `model`
+    takes and a `count`. Counts must add up to the clients; the algorithm must be one for it, say max_common."""
     shuffle: bool = True
     """Deal the client's samples to batches anew in every epoch; false keeps them in the order of the dataset."""
     test_size: Annotated[float, Field(ge=0, lt=1)] = 0.0

@@ -13,6 +13,7 @@ from hpcfl.strategies.fedlc import FedLC
 from hpcfl.strategies.fednova import FedNova
 from hpcfl.strategies.fedopt import FedOpt
 from hpcfl.strategies.fedprox import FedProx
+from hpcfl.strategies.flexifed import BasicCommon, ClusteredCommon, ClusteredFL, MaxCommon, Standalone
 from hpcfl.strategies.scaffold import Scaffold
 from hpcfl.strategies.stepasync import StepAsync
 from hpcfl.strategies.twafl import TWAFL
@@ -20,7 +21,10 @@ from hpcfl.strategies.twafl import TWAFL
 __all__ = [
     "STRATEGIES",
     "TWAFL",
+    "BasicCommon",
     "Centralized",
+    "ClusteredCommon",
+    "ClusteredFL",
     "FedAT",
     "FedAdagrad",
     "FedAdam",
@@ -35,7 +39,9 @@ __all__ = [
     "FedOpt",
     "FedProx",
     "FedYogi",
+    "MaxCommon",
     "Scaffold",
+    "Standalone",
     "StepAsync",
 ]
 
@@ -58,4 +64,9 @@ STRATEGIES = {
     "stepasync": StepAsync,
     "fedat": FedAT,
     "twafl": TWAFL,
+    "standalone": Standalone,
+    "clustered_fl": ClusteredFL,
+    "basic_common": BasicCommon,
+    "clustered_common": ClusteredCommon,
+    "max_common": MaxCommon,
 }
