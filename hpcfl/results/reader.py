@@ -55,7 +55,8 @@ class Columns(Mapping):
 class Reader:
     """A result file, as it was when it was opened: what a running job adds later is not seen.
 
-    rounds, events, failures, clients and own are mappings of column names to arrays, with only whole steps in them.
+    rounds, events, failures, clients, own and sharing are mappings of column names to arrays, with only whole steps in
+    them.
     """
 
     def __init__(self, path: Path):
@@ -67,6 +68,8 @@ class Reader:
             self.rounds, self.events, self.failures = (self._columns(name, rows[name]) for name in TABLES)
             self.clients = self._columns("clients")
             self.own = self._evaluations()
+            shares = self._again(lambda file: "sharing" in file, "sharing")
+            self.sharing = self._columns("sharing") if shares else Columns(self._read, ())
         except ResultError:
             self.close()
             raise
