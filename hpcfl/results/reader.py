@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import h5py
 import numpy as np
+from h5py import h5d
 
 from hpcfl.errors import ResultError
 from hpcfl.results.continued import RESTARTS
@@ -75,7 +76,7 @@ class Reader:
             raise
 
     def _columns(self, place: str, rows: int | None = None) -> Columns:
-        names = self._again(lambda file: _datasets(file[place]), place)
+        names = self._again(lambda file: list(file[place]) if rows is not None else _datasets(file[place]), place)
         return Columns(lambda name: self._read(f"{place}/{name}", rows), names)
 
     def _evaluations(self) -> Columns:
@@ -101,7 +102,9 @@ class Reader:
             raise ResultError(empty)
         rows = dict(zip(TABLES, file.attrs["committed"].tolist()))
         for name in TABLES:
-            rows[name] = min([rows[name], *(len(column) for column in file[name].values())])
+            # a file has many columns, and h5py's own objects for them would cost as much as reading what is asked for
+            group = file[name]
+            rows[name] = min([rows[name], *(h5d.open(group.id, column.encode()).shape[0] for column in group)])
         if not rows["rounds"]:
             raise ResultError(empty)
         return rows
