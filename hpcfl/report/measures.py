@@ -34,7 +34,7 @@ AXES: dict[str, Callable[[Run], np.ndarray]] = {
     "wall": lambda run: run.rounds["wall"],
     "bytes": lambda run: np.cumsum(run.rounds["client_bytes_up"] + run.rounds["client_bytes_down"], dtype=float),
 }
-"""What an accuracy is paid with: server steps, the job's clock [s], real time [s], what the clients sent and got [B]."""
+"""What an accuracy is paid with: server steps, the job's clock [s], real time [s], what clients send and get [B]."""
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ class Run:
     rounds: dict[str, np.ndarray]
     """Columns of /rounds, (R,) each; NaN where the file has no such column."""
     own: np.ndarray
-    """(N,) accuracies of the clients' own models at the last evaluation, NaN without samples; (0,) if there was none."""
+    """(N,) accuracies of the clients' own models at the last evaluation, NaN without samples; (0,) without any."""
 
 
 def read(path: Path) -> Run:
@@ -49,7 +49,7 @@ def read(path: Path) -> Run:
     with open_results(path) as run:
         steps = run.rounds["step"]
         rounds = {name: run.rounds[name] if name in run.rounds else np.full(len(steps), np.nan) for name in COLUMNS}
-        own = run.own["accuracy"] if "accuracy" in run.own else ()
+        own = run.own.get("accuracy", ())
         place = {name: told(run.environment[name]) for name in PLACE if run.environment.get(name) is not None}
         job = run.job
         last = own[-1] if len(own) else np.zeros(0)
