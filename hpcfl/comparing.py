@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
 __all__ = ["compare", "table", "watch"]
 
 SHARE = click.FloatRange(0, 1)
+OPTIONS = ("rows", "columns", "measures", "over", "spread", "baseline", "test", "target", "of")
+"""Those of `table` that make it more than the paper's."""
 results = click.argument("results", nargs=-1, required=True, metavar="RESULTS...")
 target = click.option("--target", type=SHARE, help="The accuracy to reach. [the best that all reach]")
 of = click.option(
@@ -39,19 +42,68 @@ def compare(results: tuple[str, ...], target: float | None, of: str | None, over
 
 @click.command()
 @results
-@click.option("--format", "form", type=click.Choice(["text", "markdown", "latex"]), default="text", show_default=True)
-def table(results: tuple[str, ...], form: str) -> None:
-    """Print the table of many runs, result files or folders of them: dataset, model and scheme against V1, V2, ...
+@click.option("--rows", metavar="KEYS", help="Keys of the job whose values are rows, say data,strategy.")
+@click.option("--columns", metavar="KEYS", help="Keys whose values are columns, say partition.beta.")
+@click.option(
+    "--value",
+    "measures",
+    metavar="MEASURES",
+    help="accuracy, best, area, loss; rounds, time, wall, bytes (to --target); own, own_low, own_std. [accuracy]",
+)
+@click.option("--over", default="seed", show_default=True, metavar="KEYS", help="Over which means are taken.")
+@click.option(
+    "--spread",
+    type=click.Choice(["std", "ci"]),
+    default="std",
+    show_default=True,
+    help="Standard deviation, or 95 % interval by Student's t.",
+)
+@click.option(
+    "--baseline", metavar="KEY=VALUE", multiple=True, help="Test against it, say strategy=fedavg; repeatable."
+)
+@click.option("--test", type=click.Choice(["t", "wilcoxon"]), default="t", show_default=True, help="Which one marks.")
+@target
+@of
+@click.option("--format", "form", type=click.Choice(["text", "markdown", "latex", "csv"]), default="text",
+              show_default=True)  # fmt: skip
+def table(
+    results: tuple[str, ...], rows: str | None, columns: str | None, measures: str | None, over: str,
+    baseline: tuple[str, ...], form: str, **more: Any,
+) -> None:  # fmt: skip
+    """Print the table of many finished runs, result files or folders of them.
 
-    Accuracies are in percent, with mean and standard deviation over the seeds: of each architecture over its clients.
+    Rows and columns are any keys of the jobs; runs that differ in the seed alone share a cell, with mean and spread,
+    and the best is bold. Without any of these options: dataset, model and scheme against V1, V2, ..., the mean accuracy
+    of each architecture over its clients.
     """
     from hpcfl.report.grid import FORMATS
+    from hpcfl.report.layout import Wish, arrange
     from hpcfl.report.table import tabulate
 
-    grid, notes = tabulate([Path(path) for path in results])
+    paths = [Path(path) for path in results]
+    plain = click.get_current_context().get_parameter_source
+    if all(plain(name) is click.core.ParameterSource.DEFAULT for name in OPTIONS):
+        grid, notes = tabulate(paths)
+    else:
+        grid, notes = arrange(
+            paths,
+            Wish(_listed(rows), _listed(columns), _listed(measures) or ("accuracy",), _listed(over),
+                 baseline=_pairs(baseline), **more),
+        )  # fmt: skip
     click.echo(FORMATS[form](grid))
     for note in notes:
         click.echo(note, err=True)
+
+
+def _listed(keys: str | None) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(key.strip() for key in (keys or "").split(",") if key.strip()))
+
+
+def _pairs(given: tuple[str, ...]) -> dict[str, str]:
+    for text in given:
+        if "=" not in text.strip("="):
+            raise click.UsageError(f"--baseline {text}: should be KEY=VALUE, say strategy=fedavg")
+    return {key.strip(): value.strip() for key, _, value in (text.partition("=") for text in given)}
 
 
 @click.command()

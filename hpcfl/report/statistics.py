@@ -8,20 +8,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Paired", "compare_pairs", "interval"]
+__all__ = ["ALPHA", "Paired", "compare_pairs", "interval"]
 
+ALPHA = 0.05
+"""Intervals hold the mean but in so many of all cases; a difference with a smaller p is marked."""
 FEWEST = 6
 """With fewer pairs no outcome of Wilcoxon's test has a two-sided p below 0.05: of five the least is 2 / 2**5."""
 
 
-def interval(values: Sequence[float], level: float = 0.95) -> float:
-    """Half the width of the confidence interval of the mean, by Student's t (1908); NaN of fewer than two values."""
+def interval(values: Sequence[float]) -> float:
+    """Half the width of the mean's 95 % confidence interval, by Student's t (1908); NaN of fewer than two values."""
     count = len(values)
     if count < 2:
         return math.nan
     from scipy.special import stdtrit  # a fraction of scipy.stats, which takes half a second to import
 
-    return float(stdtrit(count - 1, (1 + level) / 2) * np.std(values, ddof=1) / math.sqrt(count))
+    return float(stdtrit(count - 1, 1 - ALPHA / 2) * np.std(values, ddof=1) / math.sqrt(count))
 
 
 @dataclass(frozen=True)
@@ -41,15 +43,17 @@ def compare_pairs(figures: Mapping[object, float], baseline: Mapping[object, flo
     """The test over the keys (seeds) that both have, of those whose figures are known in both."""
     shared = [key for key in figures if key in baseline]
     apart = np.array([figures[key] - baseline[key] for key in shared], float)
-    # what differs in the fifteenth digit is a tie; it must not have ranks
-    apart = np.round(apart[~np.isnan(apart)], 12)
+    apart = apart[~np.isnan(apart)]
     if not len(apart):
         return Paired(0, math.nan, math.nan, math.nan)
     t = signed = math.nan
-    if len(apart) > 1 and np.ptp(apart) > 1e-12 * np.abs(apart).max():
+    # what differs in the last digits is a tie: it must have neither a variance nor ranks
+    level = 1e-12 * max(map(abs, (*figures.values(), *baseline.values())))
+    if len(apart) > 1 and np.ptp(apart) > level:
         from scipy import stats
 
         t = float(stats.ttest_1samp(apart, 0).pvalue)
-        if np.count_nonzero(apart) >= FEWEST:
-            signed = float(stats.wilcoxon(apart).pvalue)
+        ranked = np.round(apart / level) * level
+        if np.count_nonzero(ranked) >= FEWEST:
+            signed = float(stats.wilcoxon(ranked).pvalue)
     return Paired(len(apart), float(apart.mean()), t, signed)
