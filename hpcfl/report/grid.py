@@ -161,8 +161,8 @@ def text(grid: Grid) -> str:
     lines = [aligned(head)]
     for shared, line in zip(same, body):
         lines += ([rule] if shared < left - 1 or len(lines) == 1 else []) + [aligned(line)]
-    best = ["* the best"] if grid.best else []
-    return "\n".join([*lines, rule, "; ".join(filter(None, [grid.caption, *best])), *grid.findings])
+    caption = "; ".join(filter(None, [grid.caption, "* the best" if grid.best else ""]))
+    return "\n".join([*lines, rule, *filter(None, [caption]), *grid.findings])
 
 
 def markdown(grid: Grid) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from hpcfl.checkpoint.identity import ABSENT
 from hpcfl.errors import ResultError
 from hpcfl.report.grid import Grid, Style
-from hpcfl.report.measures import CURVES, MEASURES, Goal, Measure, goal
+from hpcfl.report.measures import AXES, CURVES, MEASURES, Goal, Measure, goal
 from hpcfl.report.runs import Run, collect, differing, finished, require_keys, said, same
 from hpcfl.report.statistics import compare_pairs
 
@@ -61,22 +61,26 @@ def arrange(paths: Sequence[Path], wish: Wish) -> tuple[Grid, list[str]]:
         raise ResultError(f"--baseline {away[0]}={baseline[away[0]]}: {away[0]} is neither in the rows nor the columns")
     aim = goal(runs, wish.target, wish.of)
     cells = grouped(runs, rows, wish)
-    of = "" if aim.of == "global" else f" of {CURVES[aim.of][1]}"
-    single = [MEASURES[name] for name in wish.measures] if len(wish.measures) == 1 else []
-    toward = [name for name in wish.measures if name in ("rounds", "time", "wall", "bytes")]
     grid = Grid(
         rows,
-        what="".join(
-            [*(measure.heading for measure in single), of, f" to accuracy {aim.target:.4g}" if toward else ""]
-        ).strip(),
+        what=what(wish, aim),
         spread=wish.spread,
-        baseline=", ".join(f"{key}={value}" for key, value in baseline.items()),
+        baseline=_said(baseline, baseline.values()),
         test=wish.test,
     )
     fill(grid, cells, wish, aim)
     alone = test(grid, cells, rows, wish, aim) if baseline else []
     crown(grid, cells, rows, wish, baseline)
     return grid, [*notes, *alone, *confounded(runs, rows, wish)]
+
+
+def what(wish: Wish, aim: Goal) -> str:
+    """What the figures are: as far as the columns do not say it, and which target it is."""
+    single = MEASURES[wish.measures[0]].heading if len(wish.measures) == 1 and wish.columns else ""
+    toward = any(name in AXES for name in wish.measures)
+    parts = [single, f"to accuracy {aim.target:.4g}" if toward else ""]
+    of = f"accuracy is that of {CURVES[aim.of][1]}" if aim.of != "global" else ""
+    return ", ".join(filter(None, [" ".join(filter(None, parts)), of]))
 
 
 def require_measures(names: Iterable[str]) -> None:
@@ -88,10 +92,24 @@ def require_measures(names: Iterable[str]) -> None:
 
 
 def left_over(runs: Sequence[Run], wish: Wish, baseline: Mapping[str, str]) -> Key:
-    """The keys in which the runs differ, those of the baseline last, the strategy before its own parameters."""
-    found = [key for key in differing(runs) if key not in (*wish.columns, *wish.over)]
-    missing = [key for key in baseline if key not in (*found, *wish.columns)]
-    return tuple(sorted([*found, *missing], key=lambda key: (_compared(key, baseline), key))) or ("strategy",)
+    """The keys in which the runs differ, those that are compared last; the data where they differ in none."""
+    found = {*independent(runs), *baseline} - {*wish.columns, *wish.over}
+    compared = baseline or {"strategy": ""}
+    return tuple(sorted(found, key=lambda key: (_compared(key, compared), key))) or ("data",)
+
+
+def independent(runs: Sequence[Run]) -> list[str]:
+    """The keys in which the runs differ, but for parameters of a component that follow from which one it is."""
+
+    def follows(key: str) -> bool:
+        above = key.rpartition(".")[0]
+        values: dict[str, set[str]] = {}
+        for run in runs:
+            values.setdefault(said(run.settings.get(above, ABSENT)), set()).add(said(run.settings.get(key, ABSENT)))
+        return above in differ and all(len(each) == 1 for each in values.values())
+
+    differ = differing(runs)
+    return [key for key in differ if not follows(key)]
 
 
 def grouped(runs: Sequence[Run], rows: Key, wish: Wish) -> dict[Place, dict[Key, Run]]:
@@ -230,7 +248,7 @@ def crown(grid: Grid, cells: Iterable[Place], rows: Key, wish: Wish, baseline: M
 def confounded(runs: Sequence[Run], rows: Key, wish: Wish) -> list[str]:
     """A line where the cells differ in keys that the table does not show."""
     shown = (*rows, *wish.columns, *wish.over)
-    hidden = [key for key in differing(runs) if key not in shown]
+    hidden = [key for key in independent(runs) if key not in shown]
     return [f"note: the runs differ also in {', '.join(hidden)}"] if hidden else []
 
 
