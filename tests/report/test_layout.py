@@ -115,7 +115,9 @@ def test_pairs_are_the_seeds_that_both_have(tmp_path):
     assert (pair.pairs, round(pair.difference, 12)) == (2, 0.125)
     for seed in (1, 2):
         (tmp_path / f"fedavg{seed}.h5").unlink()
-    with pytest.raises(ResultError, match="fedprox, accuracy.* no seed in common: 1, 2, 3 and 0") as failure:
+    with pytest.raises(
+        ResultError, match="fedprox and the baseline strategy=fedavg have no seed in common: 1, 2, 3 and 0"
+    ) as failure:
         arrange([tmp_path], Wish(rows=("strategy",), baseline={"strategy": "fedavg"}))
     assert failure.value.exit_code == 2
 
