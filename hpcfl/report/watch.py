@@ -22,6 +22,9 @@ from hpcfl.sweep.condition import is_ours, locked
 
 __all__ = ["watch"]
 
+COLUMNS = ("step", "wall", "accuracy", "client_accuracy", "loss")
+DRAWN = {"accuracy": "accuracy", "client_accuracy": "accuracy of the clients' own models", "loss": "loss"}
+"""Columns that a curve may be of; the first one that has been evaluated is drawn."""
 RECENT = 20
 """Rounds that the time left is judged by."""
 HEIGHT = 12
@@ -121,17 +124,18 @@ def follow(path: Path, wait_s: float, every_s: float, tell: Callable[[View, str]
 def look(path: Path) -> View:
     """The run as it stands."""
     with open_results(path) as run:
-        names = ("step", "wall", "time", "accuracy", "loss")
-        rounds = {name: run.rounds[name] for name in names}
+        rounds = {name: run.rounds[name] for name in COLUMNS if name in run.rounds}
         job = run.job
         return View(str(job.get("name") or path.stem), run.status, job.get("rounds") or 0, rounds)
 
 
 def line(view: View) -> str:
-    """The run in a line."""
-    accuracy, loss = (_last(view.rounds[name]) for name in ("accuracy", "loss"))
+    """The run in a line, with the last accuracies and loss that are known."""
+    told = {"accuracy": "accuracy", "clients' own": "client_accuracy", "loss": "loss"}
+    last = {title: _last(view.rounds.get(name, np.zeros(0))) for title, name in told.items()}
+    said = [f"{title} {value:.4f}" for title, value in last.items() if not math.isnan(value)]
     of = f"/{view.planned}" if view.planned else ""
-    return f"round {view.step}{of}  accuracy {accuracy:.4f}  loss {loss:.4f}  ETA {eta(view)}"
+    return "  ".join([f"round {view.step}{of}", *said, f"ETA {eta(view)}"])
 
 
 def eta(view: View) -> str:
@@ -143,12 +147,13 @@ def eta(view: View) -> str:
 
 
 def picture(view: View, said: str, console: Console) -> Group:
-    """Name, curve of the accuracy (the loss where none was evaluated), and where it stands."""
+    """Name, curve, and where it stands."""
     braille = (console.encoding or "").lower().startswith("utf")
-    what = "accuracy" if not np.isnan(view.rounds["accuracy"]).all() else "loss"
+    known = [name for name in DRAWN if not np.isnan(view.rounds.get(name, np.nan)).all()]
+    drawn = known[0] if known else "loss"
     height = max(4, min(HEIGHT, console.height - 5))
-    lines = curve(view.rounds["step"], view.rounds[what], min(console.width, 100) - 1, height, braille)
-    top = f"{view.name}: {what} against rounds" if lines else f"{view.name}: not evaluated yet"
+    lines = curve(view.rounds["step"], view.rounds[drawn], min(console.width, 100) - 1, height, braille)
+    top = f"{view.name}: {DRAWN[drawn]} against rounds" if lines else f"{view.name}: not evaluated yet"
     parts = [Text(top, style="bold"), *(Text(part, no_wrap=True) for part in lines), Text(line(view))]
     if view.planned:
         width = min(40, console.width - 8)

@@ -26,7 +26,7 @@ def lines(path, wait=0.2, every=0.01):
 
 def view(accuracies, planned=10, wall=1.0):
     steps = np.arange(1, len(accuracies) + 1)
-    columns = {"step": steps, "wall": wall * steps, "time": 2.0 * steps, "loss": 1 / steps}
+    columns = {"step": steps, "wall": wall * steps, "loss": 1 / steps}
     return View("digits", "running", planned, columns | {"accuracy": np.array(accuracies)})
 
 
@@ -127,7 +127,17 @@ def test_what_is_no_result_file_is_said_at_once(tmp_path):
 
 def test_the_line_has_the_last_that_is_known():
     assert line(view([0.25, 0.5, NAN])) == "round 3/10  accuracy 0.5000  loss 0.3333  ETA 0:07"
-    assert line(view([NAN], planned=0)) == "round 1  accuracy nan  loss 1.0000  ETA -"
+    assert line(view([NAN], planned=0)) == "round 1  loss 1.0000  ETA -"
+
+
+def test_clients_own_accuracy_is_told_and_drawn_where_there_is_no_other():
+    run = view([NAN, NAN])
+    run.rounds["client_accuracy"] = np.array([0.25, 0.75])
+    assert line(run) == "round 2/10  clients' own 0.7500  loss 0.5000  ETA 0:08"
+    out = io.StringIO()
+    console = Console(file=out, width=60, height=20, highlight=False)
+    console.print(picture(run, "", console))
+    assert out.getvalue().startswith("digits: accuracy of the clients' own models against rounds\n")
 
 
 def test_the_time_left_follows_the_last_rounds():
