@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from hpcfl.checkpoint.identity import ABSENT
 from hpcfl.errors import ResultError
+from hpcfl.report.baseline import Place, opponents, require_baseline, stands_for
 from hpcfl.report.grid import Grid, Style
 from hpcfl.report.measures import AXES, CURVES, MEASURES, Goal, Measure, goal
-from hpcfl.report.runs import Run, collect, differing, finished, require_keys, said, same
+from hpcfl.report.runs import Run, collect, differing, finished, require_keys, said
 from hpcfl.report.statistics import compare_pairs
 
 __all__ = ["Wish", "arrange"]
 
 Key = tuple[str, ...]
-Place = tuple[Key, Key]
-"""The words of a cell's row and of its column."""
-
+COMPARED = ("strategy",)
+"""What is compared where there is no baseline."""
+PLAIN = ("none", "true", "false")
+"""Values that do not say what they are of."""
 SHOWN, LONGEST = 4, 30
 """Keys, and characters of a setting, that a message names."""
 
@@ -39,7 +40,7 @@ class Wish:
     over: Key = ("seed",)
     """Keys over which means are taken, and by which runs are paired."""
     spread: str = "std"
-    baseline: Mapping[str, str] | None = None
+    baseline: Mapping[str, str] = field(default_factory=dict)
     """Values of rows' and columns' keys that say which cells the others are tested against."""
     test: str = "t"
     target: float | None = None
@@ -53,24 +54,22 @@ def arrange(paths: Sequence[Path], wish: Wish) -> tuple[Grid, list[str]]:
     the mean is taken over, and for a baseline that no run is of or has no seed in common with the others.
     """
     runs, notes = collect(paths, finished)
-    baseline = dict(wish.baseline or {})
     require_measures(wish.measures)
-    require_keys([*wish.rows, *wish.columns, *wish.over, *baseline], runs)
-    rows = wish.rows or left_over(runs, wish, baseline)
-    if away := [key for key in baseline if key not in (*rows, *wish.columns)]:
-        raise ResultError(f"--baseline {away[0]}={baseline[away[0]]}: {away[0]} is neither in the rows nor the columns")
+    require_keys([*wish.rows, *wish.columns, *wish.over, *wish.baseline], runs)
+    rows = wish.rows or left_over(runs, wish)
     aim = goal(runs, wish.target, wish.of)
     cells = grouped(runs, rows, wish)
+    require_baseline(wish.baseline, (*rows, *wish.columns), cells)
     grid = Grid(
         rows,
         what=what(wish, aim),
         spread=wish.spread,
-        baseline=_said(baseline, baseline.values()),
+        baseline=_said(wish.baseline, wish.baseline.values()),
         test=wish.test,
     )
     fill(grid, cells, wish, aim)
-    alone = test(grid, cells, rows, wish, aim) if baseline else []
-    crown(grid, cells, rows, wish, baseline)
+    alone = test(grid, cells, rows, wish, aim) if wish.baseline else []
+    crown(grid, cells, rows, wish)
     return grid, [*notes, *alone, *confounded(runs, rows, wish)]
 
 
@@ -91,11 +90,10 @@ def require_measures(names: Iterable[str]) -> None:
             raise ResultError(f"{name}: no such measure; {hint}")
 
 
-def left_over(runs: Sequence[Run], wish: Wish, baseline: Mapping[str, str]) -> Key:
+def left_over(runs: Sequence[Run], wish: Wish) -> Key:
     """The keys in which the runs differ, those that are compared last; the data where they differ in none."""
-    found = {*independent(runs), *baseline} - {*wish.columns, *wish.over}
-    compared = baseline or {"strategy": ""}
-    return tuple(sorted(found, key=lambda key: (_compared(key, compared), key))) or ("data",)
+    found = {*independent(runs), *wish.baseline} - {*wish.columns, *wish.over}
+    return tuple(sorted(found, key=lambda key: (stands_for(key, wish.baseline or COMPARED), key))) or ("data",)
 
 
 def independent(runs: Sequence[Run]) -> list[str]:
@@ -162,10 +160,10 @@ def fill(grid: Grid, cells: Mapping[Place, Mapping[Key, Run]], wish: Wish, aim: 
 
 
 def title(column: Key, measure: Measure, wish: Wish) -> str:
-    """What a column is called: its values, numbers behind their key, and the measure where there are several."""
+    """What a column is called: its values, those that are no names behind their key, and the measure of several."""
     words = []
     for key, word in zip(wish.columns, column):
-        words.append(f"{key.rpartition('.')[2]}={word}" if _is_number(word) else word)
+        words.append(word if word[:1].isalpha() and word not in PLAIN else f"{key.rpartition('.')[2]}={word}")
     if not words or len(wish.measures) > 1:
         words.append(measure.heading)
     return ", ".join(words)
@@ -174,68 +172,31 @@ def title(column: Key, measure: Measure, wish: Wish) -> str:
 def test(grid: Grid, cells: Mapping[Place, Mapping[Key, Run]], rows: Key, wish: Wish, aim: Goal) -> list[str]:
     """Compare each cell with that of the baseline, run by run; a line for each one that has none."""
     alone = []
-    for place, runs in cells.items():
-        other = opponent(place, cells, rows, wish)
+    for place, other in opponents(wish.baseline, (*rows, *wish.columns), cells).items():
         if other is None:
             alone.append(f"note: there is no run of {grid.baseline} to compare {_where(place)} with")
-        if other in (place, None):
             continue
-        if not runs.keys() & cells[other].keys():
-            mine, theirs = (", ".join(" ".join(seed) for seed in each) for each in (runs, cells[other]))
+        mine, theirs = cells[place], cells[other]
+        if not mine.keys() & theirs.keys():
+            seeds = (", ".join(" ".join(seed) for seed in each) for each in (mine, theirs))
             raise ResultError(
                 f"{_where(place)} and the baseline {grid.baseline} have no {', '.join(wish.over)} in common: "
-                f"{mine} and {theirs}; run both on the same ones"
+                f"{' and '.join(seeds)}; run both on the same ones"
             )
         for name in wish.measures:
             take = MEASURES[name].take
-            figures, base = ({seed: take(run, aim) for seed, run in each.items()} for each in (runs, cells[other]))
+            figures, base = ({seed: take(run, aim) for seed, run in each.items()} for each in (mine, theirs))
             found = compare_pairs(figures, base)
             if found.pairs:
                 grid.pairs[place[0], title(place[1], MEASURES[name], wish)] = found
-    if not grid.pairs:
-        raise ResultError(f"--baseline {grid.baseline}: there is nothing to compare it with in the table")
     return alone
 
 
-def opponent(place: Place, cells: Iterable[Place], rows: Key, wish: Wish) -> Place | None:
-    """The cell of the baseline: it has the baseline's values, and the place's own in all keys but the components' own
-    parameters; None if there is none."""
-    keys, baseline = (*rows, *wish.columns), wish.baseline
-    mine = dict(zip(keys, (*place[0], *place[1])))
-
-    def fits(other: Place) -> bool:
-        theirs = dict(zip(keys, (*other[0], *other[1])))
-        return all(
-            same(_value(theirs[key]), baseline[key])
-            if key in baseline
-            else _compared(key, baseline) or theirs[key] == mine[key]
-            for key in keys
-        )
-
-    found = [other for other in cells if fits(other)]
-    if len(found) > 1:
-        free = [key for key in keys if key not in baseline and _compared(key, baseline)]
-        raise ResultError(
-            f"--baseline {_said(tuple(baseline), tuple(baseline.values()))}: {len(found)} cells are of it; "
-            f"say also {' or '.join(f'{key}=...' for key in free)}"
-        )
-    if not found and not any(
-        all(same(_value(dict(zip(keys, (*other[0], *other[1])))[key]), value) for key, value in baseline.items())
-        for other in cells
-    ):
-        there = {
-            key: dict.fromkeys(dict(zip(keys, (*other[0], *other[1])))[key] for other in cells) for key in baseline
-        }
-        what = "; ".join(f"{key} is {', '.join(values)}" for key, values in there.items())
-        raise ResultError(f"--baseline {_said(tuple(baseline), tuple(baseline.values()))}: no run is of it; {what}")
-    return found[0] if found else None
-
-
-def crown(grid: Grid, cells: Iterable[Place], rows: Key, wish: Wish, baseline: Mapping[str, str]) -> None:
+def crown(grid: Grid, cells: Iterable[Place], rows: Key, wish: Wish) -> None:
     """Find the best of the cells that differ in what is compared: the baseline's keys, or the strategy, or else the
     rows' last key; of each measure by itself."""
     keys = (*rows, *wish.columns)
-    compared = [key for key in keys if _compared(key, baseline or {"strategy": ""})] or [rows[-1]]
+    compared = [key for key in keys if stands_for(key, wish.baseline or COMPARED)] or [rows[-1]]
     contests: dict[Key, list[tuple[Key, str]]] = {}
     for row, column in cells:
         others = tuple(word for key, word in zip(keys, (*row, *column)) if key not in compared)
@@ -250,11 +211,6 @@ def confounded(runs: Sequence[Run], rows: Key, wish: Wish) -> list[str]:
     shown = (*rows, *wish.columns, *wish.over)
     hidden = [key for key in independent(runs) if key not in shown]
     return [f"note: the runs differ also in {', '.join(hidden)}"] if hidden else []
-
-
-def _compared(key: str, baseline: Mapping[str, str]) -> bool:
-    """Whether a key is one of the baseline's, or a parameter of a component that is."""
-    return any(f"{key}.".startswith(f"{name}.") for name in baseline)
 
 
 def _words(run: Run, keys: Iterable[str]) -> Key:
@@ -273,18 +229,6 @@ def _where(place: Place) -> str:
 
 def _said(keys: Iterable[str], words: Iterable[str]) -> str:
     return ", ".join(f"{key}={word}" for key, word in zip(keys, words))
-
-
-def _value(word: str) -> Any:
-    """What a word stands for: numbers and the like as such."""
-    try:
-        return json.loads(word)
-    except ValueError:
-        return word
-
-
-def _is_number(word: str) -> bool:
-    return isinstance(_value(word), int | float)
 
 
 def _order(value: Any) -> tuple[int, float, str]:

@@ -127,18 +127,20 @@ def require_keys(keys: Iterable[str], runs: Sequence[Run]) -> None:
 
 
 def said(value: Any) -> str:
-    """A setting as `--set` takes it; "-" for one that the job does not have."""
+    """A setting as `--set` takes it, whole numbers without a point; "-" for one that the job does not have."""
     if isinstance(value, str):
         return "-" if value == ABSENT else value
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     return "none" if value is None else json.dumps(value, sort_keys=True)
 
 
-def same(value: Any, text: str) -> bool:
-    """Whether a setting is what `text` says: 0.10 is 0.1."""
-    if said(value) == text:
+def same(word: str, text: str) -> bool:
+    """Whether a setting (as `said`) is what `text` says: 0.1 is 0.10 too."""
+    if word == text:
         return True
     with suppress(ValueError):
-        return value is not None and json.loads(text) == value
+        return json.loads(word) == json.loads(text)
     return False
 
 
