@@ -214,10 +214,10 @@ def its_own(target: type) -> list[str]:
 def build_family(
     spec: JobSpec, strategy: Any, models: list[Model], of: list[int], modules: list[nn.Module], device: torch.device
 ) -> Family | None:
-    """The architectures and what the algorithm averages of them; None for one that takes all models to be alike."""
+    """The architectures and what the algorithm averages of them; None where all models are alike."""
+    if len(models) == 1:
+        return None
     if not hasattr(strategy, "groups"):
-        if len(models) == 1:
-            return None
         able = ", ".join(name for name, target in STRATEGIES.items() if hasattr(target, "groups"))
         raise JobError(
             f"client.models: strategy = {spec.strategy.name!r} averages models that are alike, and there are "

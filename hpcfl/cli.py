@@ -113,7 +113,8 @@ def plan(job: str, overrides: tuple[str, ...], model_bytes: float, ranks: int | 
 
 @cli.command()
 @click.argument("file", metavar="FILE")
-def show(file: str) -> None:
+@click.option("--sharing", is_flag=True, help="Print which tensors the clients' architectures average with which.")
+def show(file: str, sharing: bool) -> None:
     """Print what ran, where, and how it went."""
     from pathlib import Path
 
@@ -121,7 +122,7 @@ def show(file: str) -> None:
 
     from hpcfl.report import show as show_results
 
-    show_results(Path(file), Console(highlight=False))
+    show_results(Path(file), Console(highlight=False), shared=sharing)
 
 
 @cli.command()

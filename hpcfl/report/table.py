@@ -84,10 +84,14 @@ def take(path: Path) -> Run:
 def figures(run: Reader) -> dict[str, float]:
     """The last accuracies: of each architecture the mean over its clients' own models, V1, V2, ... in the order of the
     clients; where all have one architecture, mean and lowest decile; of the global model where no client has its own.
+
+    Own models are measured on what their clients kept back or, where they kept nothing, on the test set.
     """
     if not len(run.own):
         return {"Accuracy": last(run.rounds["accuracy"])}
     each, versions = run.own["accuracy"][-1], architectures(run)
+    if np.isnan(each).all() and "test_accuracy" in run.own:
+        each = run.own["test_accuracy"][-1]
     if len(versions) > 1:
         architecture = run.clients["architecture"]
         return {f"V{at}": mean(each[architecture == name]) for at, name in enumerate(versions, 1)}

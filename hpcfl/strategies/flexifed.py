@@ -37,7 +37,8 @@ class MaxCommon(FedAvg):
         return [members]
 
     def init(self, world: World) -> State:
-        family = world.family
+        if (family := world.family) is None:
+            return super().init(world)
         ends = torch.tensor([stretch[:2] for stretch in family.stretches], dtype=torch.int64).view(-1, 2)
         averages = torch.zeros(len(family.stretches), len(family.names), dtype=torch.bool)
         for row, stretch in zip(averages, family.stretches):
@@ -45,6 +46,8 @@ class MaxCommon(FedAvg):
         return {"w": world.initial, "architecture": torch.tensor(family.of), "stretches": ends, "averages": averages}
 
     def combine(self, state: State, updates: Cohort) -> State:
+        if "stretches" not in state:
+            return super().combine(state, updates)
         mean, w = updates.mean("w"), state["w"].clone()
         examples = torch.zeros(state["averages"].shape[1], dtype=torch.int64)
         for update in updates:
@@ -88,11 +91,3 @@ class BasicCommon(MaxCommon):
 
     def groups(self, members: Members, architectures: int) -> Sequence[Members]:
         return [members] if len(members) == architectures else []
-
-
-@dataclass(frozen=True)
-class Standalone(BasicCommon):
-    """Nothing is averaged: every client trains by itself."""
-
-    def groups(self, members: Members, architectures: int) -> Sequence[Members]:
-        return []
