@@ -43,7 +43,7 @@ def compare(
     sections = {
         f"to accuracy {aim.target:.4f} of {CURVES[aim.of][1]}{given}": to_target(runs, names, aim),
         "how well": quality(runs, names, aim),
-        "the clients' own models, on their held-out samples": evenness(runs, names),
+        "the clients' own models": evenness(runs, names),
         "what differs in the jobs": by_value(differing(runs), names),
         "where they ran": by_value(places(runs), names),
     }

@@ -14,7 +14,7 @@ import numpy as np
 
 from hpcfl.checkpoint.identity import ABSENT, FREE
 from hpcfl.errors import JobError, ResultError
-from hpcfl.results import open_results
+from hpcfl.results import Reader, open_results
 from hpcfl.schema import JobSpec
 
 __all__ = ["Run", "collect", "differing", "finished", "read", "require_keys", "said", "same", "settings"]
@@ -49,11 +49,17 @@ def read(path: Path) -> Run:
     with open_results(path) as run:
         steps = run.rounds["step"]
         rounds = {name: run.rounds[name] if name in run.rounds else np.full(len(steps), np.nan) for name in COLUMNS}
-        own = run.own.get("accuracy", ())
         place = {name: told(run.environment[name]) for name in PLACE if run.environment.get(name) is not None}
         job = run.job
-        last = own[-1] if len(own) else np.zeros(0)
-        return Run(path, run.status, job.get("rounds") or 0, settings(job), place, rounds, last)
+        return Run(path, run.status, job.get("rounds") or 0, settings(job), place, rounds, last_own(run))
+
+
+def last_own(run: Reader) -> np.ndarray:
+    """Accuracies of the clients' own models on what the clients kept back or, where none kept any, on the test set."""
+    if not len(run.own):
+        return np.zeros(0)
+    kept_back = run.own["accuracy"][-1]
+    return run.own["test_accuracy"][-1] if np.isnan(kept_back).all() and "test_accuracy" in run.own else kept_back
 
 
 def finished(path: Path) -> Run:

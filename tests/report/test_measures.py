@@ -83,3 +83,10 @@ def test_accuracies_that_all_have(run, tmp_path):
 
 def test_the_spread_of_clients_that_nobody_asked(tmp_path):
     assert np.isnan(list(spread(read(write(tmp_path / "a.h5", [0.5]))).values())).all()
+
+
+def test_clients_that_kept_nothing_back_are_tested_on_the_test_set(tmp_path):
+    run = read(write(tmp_path / "a.h5", [0.5], own=[NAN, NAN], tested=[0.25, 0.75]))
+    assert spread(run)["mean"] == 0.5
+    both = read(write(tmp_path / "b.h5", [0.5], own=[NAN, 1.0], tested=[0.25, 0.75]))
+    assert spread(both)["mean"] == 1.0

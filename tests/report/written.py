@@ -22,7 +22,8 @@ def row(step, accuracy, **more):
     } | more  # fmt: skip
 
 
-def write(path, accuracies, resolved=None, own=(), finish="finished", environment=None, client_accuracy=NAN, **keys):
+def write(path, accuracies, resolved=None, own=(), finish="finished", environment=None, client_accuracy=NAN, tested=None,
+          **keys):  # fmt: skip
     """A run with these accuracies by step; `own` are those of the clients' own models in the last one."""
     resolved = resolved or job(rounds=len(accuracies), **keys)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -30,7 +31,8 @@ def write(path, accuracies, resolved=None, own=(), finish="finished", environmen
         writer.start("", resolved, environment or {}, {"examples": np.full(max(len(own), 2), 9)})
         for step, accuracy in enumerate(accuracies, 1):
             if len(own) and step == len(accuracies):
-                writer.clients(step, np.zeros(len(own)), np.array(own))
+                on_test = [np.zeros(len(own)), np.array(tested)] if tested else []
+                writer.clients(step, np.zeros(len(own)), np.array(own), *on_test)
             writer.step(row(step, accuracy, client_accuracy=client_accuracy), [])
         writer.finish(finish)
     return path
