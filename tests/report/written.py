@@ -22,8 +22,17 @@ def row(step, accuracy, **more):
     } | more  # fmt: skip
 
 
-def write(path, accuracies, resolved=None, own=(), finish="finished", environment=None, client_accuracy=NAN, tested=None,
-          **keys):  # fmt: skip
+def write(
+    path,
+    accuracies,
+    resolved=None,
+    own=(),
+    finish="finished",
+    environment=None,
+    client_accuracy=NAN,
+    tested=None,
+    **keys,
+):
     """A run with these accuracies by step; `own` are those of the clients' own models in the last one."""
     resolved = resolved or job(rounds=len(accuracies), **keys)
     path.parent.mkdir(parents=True, exist_ok=True)
