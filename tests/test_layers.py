@@ -89,6 +89,7 @@ LEVELS = {
     # 5: the command line
     "__main__": 5,
     "cli": 5,
+    "comparing": 5,
     "options": 5,
     "queueing": 5,
     "sweeping": 5,
