@@ -10,6 +10,7 @@ import click
 
 from hpcfl import __version__
 from hpcfl.options import changes
+from hpcfl.plotting import plot
 from hpcfl.queueing import cancel, status, submit
 from hpcfl.sweeping import sweep
 
@@ -159,7 +160,7 @@ def bench(
     measure(placement, rendezvous, wanted, overrides, repeats, as_json, profile)
 
 
-for command in (sweep, submit, status, cancel):
+for command in (plot, sweep, submit, status, cancel):
     cli.add_command(command)
 
 

@@ -76,6 +76,7 @@ LEVELS = {
     "execution": 4,
     "federation": 4,
     "past": 4,
+    "plots": 4,
     "rank": 4,
     "preflight": 4,
     "recipe": 4,
@@ -90,6 +91,7 @@ LEVELS = {
     "analysing": 5,
     "cli": 5,
     "options": 5,
+    "plotting": 5,
     "queueing": 5,
     "sweeping": 5,
 }
@@ -115,6 +117,7 @@ WITHOUT_TORCH = (
     "devices",
     "federation",
     "plan",
+    "plots",
     "progress",
     "slurm",
     "sweep",
