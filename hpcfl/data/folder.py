@@ -7,7 +7,7 @@ import numpy as np
 
 from hpcfl.data.arrays import not_there, under
 from hpcfl.data.dataset import Dataset, Labels, moments
-from hpcfl.data.params import COUNT, SHARE, TEXT
+from hpcfl.data.params import COUNT, NAMES, SHARE, TEXT
 from hpcfl.data.sample import stratified
 from hpcfl.data.source import Source
 from hpcfl.errors import DataError
@@ -19,7 +19,7 @@ ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".ti
 class Folder(Source):
     """Images in path/CLASS/*, or already divided in path/train/CLASS/* and path/test/CLASS/*.
 
-    Classes are in the order of their names. The shorter side is scaled to `size` pixels, and the middle square is kept;
+    Classes are in the order of their names; with `classes`, those named, in that order, and no others. The shorter side is scaled to `size` pixels, and the middle square is kept;
     grey images become RGB. Without train and test folders, `test_share` of every class is held out, always the same
     images as long as the files are the same; with them it is not used.
     """
@@ -31,31 +31,36 @@ class Folder(Source):
         path: Annotated[str, TEXT],
         size: Annotated[int, COUNT],
         test_share: Annotated[float, SHARE] = 0.2,
+        classes: Annotated[list[str] | None, NAMES] = None,
     ) -> Dataset:
-        classes, (train, y_train), (test, y_test) = _divided(root, path, test_share)
+        names, (train, y_train), (test, y_test) = _divided(root, path, test_share, classes)
         x_train = _images(train, size)
-        return Dataset(x_train, y_train, _images(test, size), y_test, len(classes), classes, *moments(x_train))
+        return Dataset(x_train, y_train, _images(test, size), y_test, len(names), names, *moments(x_train))
 
-    def labels(self, root: Path | None, *, path: str, size: int, test_share: float) -> Labels:
-        classes, (_, y_train), _ = _divided(root, path, test_share)
-        return Labels(y_train, len(classes))
+    def labels(
+        self, root: Path | None, *, path: str, size: int, test_share: float, classes: list[str] | None
+    ) -> Labels:
+        names, (_, y_train), _ = _divided(root, path, test_share, classes)
+        return Labels(y_train, len(names))
 
-    def origin(self, root: Path | None, *, path: str, test_share: float, **params: Any) -> list[Path]:
-        _, (train, _), (test, _) = _divided(root, path, test_share)
+    def origin(
+        self, root: Path | None, *, path: str, test_share: float, classes: list[str] | None, **params: Any
+    ) -> list[Path]:
+        _, (train, _), (test, _) = _divided(root, path, test_share, classes)
         return [*train, *test]
 
 
-def _divided(root: Path | None, path: str, test_share: float) -> tuple:
+def _divided(root: Path | None, path: str, test_share: float, asked: list[str] | None) -> tuple:
     """Class names, and (files, labels) of the training and of the test images."""
     folder = under(root, path)
     if not folder.is_dir():
         raise DataError(not_there(root, path, folder, "folder"))
     if (folder / "train").is_dir() and (folder / "test").is_dir():
-        classes = _classes(folder / "train")
-        if strangers := sorted(set(_classes(folder / "test")) - set(classes)):
+        classes = _chosen(folder / "train", asked)
+        if strangers := sorted(set(_classes(folder / "test")) - set(_classes(folder / "train"))):
             raise DataError(f"{folder / 'test'} has classes that {folder / 'train'} has not: {', '.join(strangers)}")
         return classes, _listed(folder / "train", classes), _listed(folder / "test", classes)
-    classes = _classes(folder)
+    classes = _chosen(folder, asked)
     files, y = _listed(folder, classes)
     held_out = round(test_share * len(files))
     if not 0 < held_out < len(files):
@@ -65,6 +70,18 @@ def _divided(root: Path | None, path: str, test_share: float) -> tuple:
     test = np.zeros(len(files), bool)
     test[stratified(y, held_out, stream(0, "data", "folder", "test"))] = True
     return classes, *(([files[at] for at in np.flatnonzero(part)], y[part]) for part in (~test, test))
+
+
+def _chosen(folder: Path, asked: list[str] | None) -> tuple[str, ...]:
+    """The classes that `data.classes` asks for, of those that are there."""
+    there = _classes(folder)
+    if asked is None:
+        return there
+    if strangers := [name for name in asked if name not in there]:
+        raise DataError(f"data.classes: {folder} has no {', '.join(strangers)}; it has {', '.join(there)}")
+    if len(asked) < 2:
+        raise DataError(f"data.classes = {asked!r}: must be two or more of {', '.join(there)}")
+    return tuple(asked)
 
 
 def _classes(folder: Path) -> tuple[str, ...]:
