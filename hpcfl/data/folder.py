@@ -19,9 +19,10 @@ ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".ti
 class Folder(Source):
     """Images in path/CLASS/*, or already divided in path/train/CLASS/* and path/test/CLASS/*.
 
-    Classes are in the order of their names; with `classes`, those named, in that order, and no others. The shorter side is scaled to `size` pixels, and the middle square is kept;
-    grey images become RGB. Without train and test folders, `test_share` of every class is held out, always the same
-    images as long as the files are the same; with them it is not used.
+    Classes are in the order of their names; with `classes`, those named in that order, and no others. The shorter side
+    is scaled to `size` pixels, and the middle square is kept; grey images become RGB. Without train and test folders,
+    `test_share` of every class is held out, always the same images as long as the files are the same; with them it is
+    not used.
     """
 
     def read(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcfl import plots
+from hpcfl.analysis.columns import find
 from hpcfl.plots.predictions import confused
 from hpcfl.plots.series import series
 from hpcfl.plots.style import HEIGHT_IN, paint
@@ -30,7 +31,7 @@ def draw(kind: str, files: Sequence[str], out: str, size: tuple[float | None, fl
     """
     path = Path(out)
     with ExitStack() as opened:
-        runs = [opened.enter_context(open_results(Path(file))) for file in files]
+        runs = [opened.enter_context(open_results(file)) for file in find(files)]
         paint(_drawing(kind, runs, options), path, size[0], size[1] or _height(kind, runs))
     return path
 

@@ -28,7 +28,7 @@ def study(runs: Run | Iterable[Run], axes: Axes, labels: Sequence[str] = (), own
     `own`: on the samples that the owners who train keep back, instead of the test set that all share. ResultError
     where a run has no such accuracy.
     """
-    rows = sorted(series(many(runs), labels), key=lambda one: list(KINDS).index(kind(one.runs[0])))
+    rows = sorted(series(many(runs), labels), key=lambda one: _place(one.runs[0]))
     names = [one.label for one in rows] if labels else _names(rows)
     for number, (word, told) in enumerate(KINDS.items()):
         mine = [at for at, one in enumerate(rows) if kind(one.runs[0]) == word]
@@ -67,6 +67,11 @@ def reached(run: Run, own: bool = False) -> float:
     return float(np.average(accuracies[asked], weights=weights[asked]))
 
 
+def _place(run: Run) -> tuple[int, int, list[int]]:
+    """What the rows are sorted by: kind, number of owners, and who trains."""
+    return list(KINDS).index(kind(run)), len(table(run, "clients")["client"]), _trained(run).tolist()
+
+
 def _trained(run: Run) -> np.ndarray:
     """The clients that train."""
     return np.unique(table(run, "events")["client"])
@@ -74,14 +79,13 @@ def _trained(run: Run) -> np.ndarray:
 
 def _names(rows: Sequence[Series]) -> list[str]:
     """A row's name: who trains; where that does not tell them apart, the series' label."""
-    names = []
-    for one in rows:
-        run, owners = one.runs[0], len(table(one.runs[0], "clients")["client"])
-        told = {
-            "alone": f"owner {_trained(run)[0] + 1} of {owners}",
-            "federated": f"{owners} owners",
-            "pooled": "all data",
-        }
-        names.append(told[kind(run)])
+    names = [_name(one.runs[0]) for one in rows]
     counted = Counter(names)
     return [name if counted[name] == 1 else f"{name}, {one.label}" for name, one in zip(names, rows)]
+
+
+def _name(run: Run) -> str:
+    owners = len(table(run, "clients")["client"])
+    if kind(run) == "alone":
+        return f"owner {_trained(run)[0] + 1} of {owners}"
+    return "all data" if kind(run) == "pooled" else f"{owners} owners"

@@ -65,6 +65,8 @@ def paint(draw: Callable[[Axes], Any], path: Path, width: float | None = None, h
     if path.suffix.lower() not in ENDINGS:
         raise JobError(f"--out {path}: should end in {', '.join(ENDINGS)}")
     with matplotlib.rc_context({**matplotlib.rcParamsDefault, "backend": "agg", **LOOK}):
+        if path.parent.exists() and not path.parent.is_dir():
+            raise ResultError(f"cannot write {path}: {path.parent} is not a folder")
         figure = Figure(figsize=(width or WIDTH_IN, height or HEIGHT_IN), layout="constrained")
         FigureCanvasAgg(figure)
         draw(figure.subplots())
