@@ -12,6 +12,8 @@ __all__ = ["confusion"]
 MOST_NUMBERS = 10
 """Classes up to which every cell has its number."""
 MOST_NAMES = 26
+MOST_LETTERS = 30
+"""Letters of all names up to which they stand side by side."""
 
 
 def confusion(counts: np.ndarray, names: list[str], axes: Axes) -> None:
@@ -20,7 +22,7 @@ def confusion(counts: np.ndarray, names: list[str], axes: Axes) -> None:
     Colours are the share of a row, numbers too, in percent; shares below half a percent are left blank.
     """
     shares = counts / np.maximum(1, counts.sum(1, keepdims=True))
-    image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=1, aspect="equal", interpolation="nearest")
+    image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
     if len(names) <= MOST_NUMBERS:
         for row, column in np.argwhere(shares >= 0.005):
             light = "black" if shares[row, column] > 0.6 else "white"
@@ -29,7 +31,7 @@ def confusion(counts: np.ndarray, names: list[str], axes: Axes) -> None:
     if len(names) <= MOST_NAMES:
         axes.set_xticks(range(len(names)), names)
         axes.set_yticks(range(len(names)), names)
-        if max(map(len, names)) > 2:
+        if sum(map(len, names)) > MOST_LETTERS:
             axes.tick_params(axis="x", rotation=45)
             for label in axes.get_xticklabels():
                 label.set(ha="right", rotation_mode="anchor")
