@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 
 from hpcfl.errors import ResultError
 from hpcfl.plots.style import COLOURS, colours, in_seconds, legend
@@ -20,6 +21,10 @@ MOST_NAMES = 16
 """Lanes up to which each is named; of more, those with round numbers are."""
 MOST_STEPS = 80
 """Server steps up to which each is a line."""
+BAR = 0.85
+"""Height of a bar in its lane."""
+MOST_EDGED = 150
+"""Lanes up to which bars have an edge, which would cover thinner ones."""
 VECTORS = 3000
 """Bars up to which a PDF or SVG keeps them as shapes."""
 LOST = {"failed": "xxxx", "straggler": "////", "dropped": "...."}
@@ -48,12 +53,13 @@ def gantt(
     """
     found = jobs(run, rounds)
     places, lanes = _lanes(found, by)
+    boxes = _boxes(found, places)
     for label, (chosen, colour, hatch) in _kinds(found, by).items():
-        axes.barh(
-            places[chosen], found.length[chosen], 0.85, left=found.start[chosen], color=colour,
-            edgecolor="0.35" if hatch else "white", linewidth=0.2, hatch=hatch, label=label,
-            rasterized=len(found.start) > VECTORS,
+        bars = PolyCollection(
+            boxes[chosen], facecolor=colour, edgecolor="0.35" if hatch else "white", hatch=hatch, label=label,
+            linewidth=0.2 if lanes.end < MOST_EDGED else 0, rasterized=len(boxes) > VECTORS,
         )  # fmt: skip
+        axes.add_collection(bars, autolim=False)
     _draw_steps(run, axes, found.rounds)
     _name(axes, lanes, by)
     last = int(table(run, "rounds")["step"][-1])
@@ -114,6 +120,13 @@ def _lanes(found: Jobs, by: str) -> tuple[np.ndarray, Lanes]:
         middles.append((top + rows.max()) / 2)
         top = rows.max() + 2
     return places, Lanes(numbers, np.array(middles), top - 1.5)
+
+
+def _boxes(found: Jobs, places: np.ndarray) -> np.ndarray:
+    """(J, 4, 2) the corners of the bars."""
+    begin, end, half = found.start, found.start + found.length, BAR / 2
+    low, high = places - half, places + half
+    return np.stack([np.stack(corner, 1) for corner in ((begin, low), (end, low), (end, high), (begin, high))], 1)
 
 
 def _rows(start: np.ndarray, length: np.ndarray) -> list[int]:

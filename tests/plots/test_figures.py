@@ -95,16 +95,12 @@ def test_staleness_is_counted(real, axes):
 @pytest.mark.parametrize("by", ["client", "rank"])
 def test_a_bar_for_every_job(real, axes, by):
     plots.gantt(real, axes, by=by)
-    drawn = sorted((bar.get_x(), bar.get_width()) for bars in axes.containers for bar in bars)
+    corners = np.concatenate([[path.vertices[:4] for path in bars.get_paths()] for bars in axes.collections])
     start, finish = real.events["start"], real.events["finish"]
-    assert np.allclose(drawn, sorted(zip(start, finish - start)))
+    assert np.allclose(sorted(zip(corners[:, 0, 0], corners[:, 1, 0])), sorted(zip(start, finish)))
     if by == "client":
-        lanes = {
-            (round(bar.get_x(), 9), round(bar.get_y() + bar.get_height() / 2))
-            for bars in axes.containers
-            for bar in bars
-        }
-        assert lanes == {(round(at, 9), client) for at, client in zip(start, real.events["client"])}
+        middles = np.rint(corners[:, :, 1].mean(1)).astype(int)
+        assert sorted(zip(corners[:, 0, 0], middles)) == sorted(zip(start, real.events["client"]))
 
 
 def test_some_rounds_of_the_jobs(real):
@@ -168,6 +164,10 @@ def test_results_are_drawn_like_open_files(real, real_path, axes, kind):
         assert np.array_equal(mine.get_xydata(), theirs.get_xydata(), equal_nan=True)
     for mine, theirs in zip(axes.patches, other.patches, strict=True):
         assert mine.get_bbox().bounds == theirs.get_bbox().bounds
+    for mine, theirs in zip(axes.collections, other.collections, strict=True):
+        assert np.array_equal(mine.get_offsets(), theirs.get_offsets())
+        for one, another in zip(mine.get_paths(), theirs.get_paths(), strict=True):
+            assert np.array_equal(one.vertices, another.vertices)
 
 
 @pytest.mark.parametrize(
