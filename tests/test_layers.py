@@ -78,6 +78,7 @@ LEVELS = {
     "execution": 4,
     "federation": 4,
     "past": 4,
+    "plots": 4,
     "rank": 4,
     "preflight": 4,
     "recipe": 4,
@@ -93,6 +94,7 @@ LEVELS = {
     "cli": 5,
     "comparing": 5,
     "options": 5,
+    "plotting": 5,
     "queueing": 5,
     "sweeping": 5,
 }
@@ -119,6 +121,7 @@ WITHOUT_TORCH = (
     "devices",
     "federation",
     "plan",
+    "plots",
     "progress",
     "slurm",
     "sweep",
