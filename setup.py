@@ -33,6 +33,7 @@ setup(
         "numpy>=1.26",  # partitions, random streams, everything that needs no gradient
         "h5py>=3.11",  # the result file
         "scikit-learn>=1.4",  # the digits that need no download
+        "scipy>=1.11",  # quantiles and tests of `hpcfl table`; scikit-learn brings it
         "pydantic>=2.7",  # the job file's schema: types, limits, messages
         "annotated-types>=0.6",  # limits beside the types of an algorithm's fields
         "click>=8.1",  # the command line
@@ -51,6 +52,7 @@ setup(
             "pytest>=8",  # the tests
             "pytest-timeout>=2.3",  # a test that hangs is a failure, not a stuck CI
             "ruff>=0.8",  # lint and format
+            "hypothesis>=6.100",  # what must hold of any families of architectures, tried on many
             "scipy>=1.11",  # writes the .mat files that SVHN's reader is tested on
             MATPLOTLIB,  # figures are tested with the real one
             *ANALYSIS,

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from hpcfl import __version__
+from hpcfl.comparing import compare, table, watch
 from hpcfl.options import changes
 from hpcfl.plotting import plot
 from hpcfl.queueing import cancel, status, submit
@@ -113,7 +114,8 @@ def plan(job: str, overrides: tuple[str, ...], model_bytes: float, ranks: int | 
 
 @cli.command()
 @click.argument("file", metavar="FILE")
-def show(file: str) -> None:
+@click.option("--sharing", is_flag=True, help="Print which tensors the clients' architectures average with which.")
+def show(file: str, sharing: bool) -> None:
     """Print what ran, where, and how it went."""
     from pathlib import Path
 
@@ -121,7 +123,7 @@ def show(file: str) -> None:
 
     from hpcfl.report import show as show_results
 
-    show_results(Path(file), Console(highlight=False))
+    show_results(Path(file), Console(highlight=False), shared=sharing)
 
 
 @cli.command()
@@ -161,7 +163,7 @@ def bench(
     measure(placement, rendezvous, wanted, overrides, repeats, as_json, profile)
 
 
-for command in (plot, sweep, submit, status, cancel):
+for command in (compare, table, watch, plot, sweep, submit, status, cancel):
     cli.add_command(command)
 
 
