@@ -53,7 +53,6 @@ setup(
             "pytest-timeout>=2.3",  # a test that hangs is a failure, not a stuck CI
             "ruff>=0.8",  # lint and format
             "hypothesis>=6.100",  # what must hold of any families of architectures, tried on many
-            "scipy>=1.11",  # writes the .mat files that SVHN's reader is tested on
             MATPLOTLIB,  # figures are tested with the real one
             *ANALYSIS,
             "xarray>=2024.1",  # opens the result file without hpcfl, through

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from hpcfl import __version__
+from hpcfl.analysing import export, repair, verify
 from hpcfl.comparing import compare, table, watch
 from hpcfl.options import changes
 from hpcfl.plotting import plot
@@ -163,7 +164,7 @@ def bench(
     measure(placement, rendezvous, wanted, overrides, repeats, as_json, profile)
 
 
-for command in (compare, table, watch, plot, sweep, submit, status, cancel):
+for command in (compare, table, watch, plot, export, verify, repair, sweep, submit, status, cancel):
     cli.add_command(command)
 
 

@@ -110,6 +110,7 @@ WITHOUT_TORCH = (
     "report",
     "schedule",
     "schema",
+    "analysing",
     "data",
     "launch",
     "jobfile",
