@@ -8,10 +8,13 @@ from launcher import Launcher
 
 from hpcfl.jobfile import packaged, read
 from hpcfl.results import open_results
+from hpcfl.sweep.file import read_sweep
 
 FILES = sorted(Path(__file__).parents[1].joinpath("jobs").rglob("*.toml"))
-JOBS = [path for path in FILES if "\njob = " not in path.read_text("utf-8")]  # the others are sweeps of these
+SWEEPS = [path for path in FILES if any(line.startswith(("[grid]", "[[cells]]")) for line in path.open())]
+JOBS = [path for path in FILES if path not in SWEEPS]
 LIGHT = ["rounds=2", "schedule.c_ratio=0.02", "client.epochs=1"]
+NARROW = 'client.models=[{name = "vgg11", count = 4, width = 0.0625}, {name = "vgg19", count = 4, width = 0.0625}]'
 
 
 @pytest.mark.parametrize("path", JOBS, ids=lambda path: path.stem)
@@ -19,6 +22,11 @@ def test_job_files_are_valid_and_explained(path: Path):
     job = read(str(path))
     assert job.spec.name == path.stem
     assert job.text.startswith("# ")
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+def test_every_cell_of_a_sweep_file_is_valid(path: Path):
+    assert len(read_sweep(str(path)).cells) > 1
 
 
 @pytest.mark.parametrize("name", ["quickstart", "w1", "w2", "w3"])
@@ -33,6 +41,8 @@ def test_jobs_run_for_two_rounds(launch: Launcher, tmp_path: Path, path: Path):
     if data != "digits" and "HPCFL_DATA" not in os.environ:
         pytest.skip(f"HPCFL_DATA is not set, and the job needs {data}")
     light = LIGHT if data != "cifar10" else [*LIGHT, "partition.clients=1000", "schedule.c_ratio=0.002"]
+    if read(str(path)).spec.client.models:
+        light = ["rounds=2", "client.epochs=1", "client.slices=100", NARROW]
     if read(str(path)).spec.schedule.name == "buffered":  # its buffer must not be larger than what is in flight
         light = [*light, "schedule.num_generator=1"]
     done = launch(1, "run", path, *(word for pair in light for word in ("--set", pair)), "--out", "x.h5")

@@ -90,8 +90,9 @@ def take(path: Path) -> Run:
 
 def figures(run: Reader) -> dict[str, float]:
     """The last accuracies: of each architecture the mean over its clients' own models, V1, V2, ... in the order of the
-    clients (on the test set where none holds samples back); where all have one architecture, mean and lowest decile; of
-    the global model where no client has its own.
+    clients; where all have one architecture, mean and lowest decile; of the global model where no client has its own.
+
+    Own models are measured on what their clients kept back or, where they kept nothing, on the test set.
     """
     if not len(run.own):
         return {"Accuracy": last(run.rounds["accuracy"])}

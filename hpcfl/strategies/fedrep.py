@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-import torch
 from annotated_types import Ge
 from torch import Tensor
 
@@ -38,7 +37,9 @@ class FedRep(FedPer):
         return {"body": fit(w)[~head]}
 
     def correct(self, grad: Tensor, w: Tensor, start: Tensor, sent: State, client: Client) -> None:
-        moves = torch.full_like(grad, "head" in client.state)
-        for begin, end in self.places(client.layout).tolist():
-            moves[begin:end] = "head" not in client.state
-        grad.mul_(moves)
+        places = self.places(client.layout).tolist()
+        heads = [grad[begin:end].clone() for begin, end in places]
+        if not (rests := "head" in client.state):
+            grad.zero_()
+        for (begin, end), own in zip(places, heads):
+            grad[begin:end] = 0.0 if rests else own

@@ -16,7 +16,16 @@ VGG = ["vgg11", "vgg11", "vgg13", "vgg13"]
 
 
 def write(
-    path, accuracies, scheme="max_common", seed=0, models=VGG, data="cifar10", finish=True, earlier=0.0, **client
+    path,
+    accuracies,
+    scheme="max_common",
+    seed=0,
+    models=VGG,
+    data="cifar10",
+    finish=True,
+    earlier=0,
+    tested=None,
+    **client,
 ):
     """A run of a round or two; in the last one the clients' own models have these accuracies."""
     job = {"rounds": 2, "seed": seed, "data": data, "strategy": scheme, "client": {"test_size": 0.2, **client}}
@@ -30,7 +39,8 @@ def write(
         writer.start("", JobSpec.parse(job, "job.toml").resolved(), {}, clients)
         for step, values in enumerate(([earlier] * len(models), accuracies), 1):
             if accuracies:
-                writer.clients(step, np.zeros(len(models)), np.array(values))
+                on_test = [np.zeros(len(models)), np.array(tested)] if tested else []
+                writer.clients(step, np.zeros(len(models)), np.array(values), *on_test)
             writer.step(row | {"step": step}, [])
         if finish:
             writer.finish()
@@ -93,6 +103,13 @@ def test_one_architecture_and_none_of_their_own(tmp_path):
         ["CIFAR-10", "cnn", "FedAvg", "25.0", "", ""],
         ["CIFAR-10", "cnn", "ditto", "", "62.5", "12.5"],
     ]
+
+
+def test_clients_that_kept_nothing_back_are_tested_on_the_test_set(tmp_path):
+    tested = write(tmp_path / "a.h5", [np.nan] * 4, tested=[0.5, 0.75, 0.25, 0.5])
+    assert rows(tested)[1][3:] == ["62.5", "37.5"]
+    both = write(tmp_path / "b.h5", [0.25] * 4, tested=[0.5, 0.75, 0.25, 0.5])
+    assert rows(both)[1][3:] == ["25.0", "25.0"]
 
 
 def test_what_cannot_be_told_apart_is_refused(tmp_path):
