@@ -207,7 +207,7 @@ class Trainer:
         other.versions = other._furnish_each([copy.deepcopy(each.module) for each in self.versions])
         return other
 
-    def _of(self, client: int) -> Trainer:
+    def of(self, client: int) -> Trainer:
         """That of the client's architecture."""
         return self.versions[self.family.of[client]] if self.family else self
 
@@ -220,7 +220,7 @@ class Trainer:
 
         The uploads are valid for so many jobs as a sum of them has `patience`.
         """
-        version = self._of(job.client)
+        version = self.of(job.client)
         version._turn = (version._turn + 1) % version._turns
         client = version.client(job, self.homes.begin(job.client))
         fit = version._begin(client, sent)
@@ -240,7 +240,7 @@ class Trainer:
         index = torch.from_numpy(self._held_out[job.client]).to(self.device) if self._held_out else ()
         if not len(index) and not self.family:
             return math.nan, math.nan
-        version = self._of(job.client)
+        version = self.of(job.client)
         client = version.client(replace(job, visit=EXAMINED), self.homes.after(job.client, after))
         w = self.strategy.personal(version._begin(client, sent), sent, client)
         size = self._test_batch_size
