@@ -174,17 +174,15 @@ class Trainer:
         counts = torch.from_numpy(world.counts).to(device)
         self.holdings = [(torch.from_numpy(part).to(device), count) for part, count in zip(parts, counts)]
         """Each client's places in the training set, and its training samples of each class."""
-        self.versions = self._furnish_each([module, *others])
-        """One for each architecture; this is the first."""
+        self._furnish_each([module, *others])
 
-    def _furnish_each(self, modules: Sequence[nn.Module]) -> list[Trainer]:
-        """One for each module, on the same samples and homes; this is the first."""
+    def _furnish_each(self, modules: Sequence[nn.Module]) -> None:
+        """With the first module; and another trainer for each further one, on the same samples and homes."""
         world, family = self._world, self.family
         layouts, initials = (family.layouts, family.initials) if family else ([world.layout], [world.initial])
-        versions = [self, *(copy.copy(self) for _ in modules[1:])]
-        for version, module, layout, initial in zip(versions, modules, layouts, initials):
+        self._others = [copy.copy(self) for _ in modules[1:]]
+        for version, module, layout, initial in zip(self.versions, modules, layouts, initials):
             version._furnish(module.to(self.device), layout, initial)
-        return versions
 
     def _furnish(self, module: nn.Module, layout: Layout, initial: Tensor) -> None:
         """The module, and all that is written while it trains."""
@@ -204,12 +202,18 @@ class Trainer:
     def twin(self) -> Trainer:
         """Another one on the same samples, which can train at the same time: on a stream of its own."""
         other = copy.copy(self)
-        other.versions = other._furnish_each([copy.deepcopy(each.module) for each in self.versions])
+        other._furnish_each([copy.deepcopy(each.module) for each in self.versions])
         return other
+
+    @property
+    def versions(self) -> list[Trainer]:
+        """One for each architecture; this is the first."""
+        return [self, *self._others]
 
     def of(self, client: int) -> Trainer:
         """That of the client's architecture."""
-        return self.versions[self.family.of[client]] if self.family else self
+        number = self.family.of[client] if self.family else 0
+        return self._others[number - 1] if number else self
 
     def optimizer(self) -> torch.optim.Optimizer:
         """A new one of the module's trained parameters."""
