@@ -5,14 +5,14 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hpcfl.client import Client, Loss
+from hpcfl.client import Client, Recipe
 from hpcfl.core import Job, World
 from hpcfl.flat import Layout
 from hpcfl.home import Homes
@@ -64,19 +64,6 @@ class Samples:
         if x.dtype == torch.uint8:
             x = x * self._scale - self._shift if self._images else x.long()
         return (x.permute(0, 3, 1, 2) if self._channels_last else x), self.y[index]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a client trains: what the job's sections `client` and `data.transform` were built into."""
-
-    optimizer: Callable[[list[nn.Parameter]], torch.optim.Optimizer]
-    loss: Loss
-    rates: tuple[float, ...]
-    """Learning rate of each server step."""
-    transform: Callable[[Tensor], Tensor] | None = None
-    shuffle: bool = True
-    """Whether each epoch deals the samples to batches anew."""
 
 
 class Fit:
