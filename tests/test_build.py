@@ -175,7 +175,7 @@ def test_a_transform_is_built_and_checked():
     [
         ({"strategy": {"name": "fedprox", "mu": -1}}, "strategy.mu = -1: should be greater than or equal to 0"),
         ({"strategy": {"name": "fedavg", "mu": 1}}, "strategy.mu: unknown key"),
-        ({"strategy": "fedporx"}, "strategy = 'fedporx': unknown; did you mean fedprox or fedopt?"),
+        ({"strategy": "fedporx"}, "strategy = 'fedporx': unknown; did you mean fedprox or fedper?"),
         ({"strategy": "fractions.Fraction"}, "strategy = 'fractions.Fraction': "),
         ({"schedule": {"c_ratio": 0.0}}, "schedule.c_ratio = 0.0: should be greater than 0"),
         ({"schedule": {"c_ratio": 1.5}}, "schedule.c_ratio = 1.5: should be less than or equal to 1"),
@@ -283,7 +283,7 @@ def test_algorithms_that_change_different_hooks_combine():
         ("fedlc+fedadam+fedyogi", "FedAdam and FedYogi both change 'combine'"),
         ("fedasync+test_build.Share", "FedAsync and Share both have 'share'"),
         ("fedlc+test_build.Tau", "FedLC and Tau both have 'tau'"),
-        ("fedprox+fedporx", "strategy = 'fedporx': unknown; did you mean fedprox or fedopt?"),
+        ("fedprox+fedporx", "strategy = 'fedporx': unknown; did you mean fedprox or fedper?"),
         ("fedprox+torch.nn.Linear", "only algorithms derived from hpcfl's FedAvg can be combined"),
         ({"name": "fedprox+fedlc", "tua": 1.0}, "strategy.tua: unknown key; did you mean tau"),
         ({"name": "fedopt"}, "strategy.optimizer: required by FedOpt, but missing"),

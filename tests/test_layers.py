@@ -67,6 +67,7 @@ LEVELS = {
     "record": 3,
     # 4: what knows the job and puts everything together
     "acceleration": 4,
+    "analysis": 4,
     "asyncbench": 4,
     "bench": 4,
     "build": 4,
@@ -77,6 +78,7 @@ LEVELS = {
     "execution": 4,
     "federation": 4,
     "past": 4,
+    "plots": 4,
     "rank": 4,
     "preflight": 4,
     "recipe": 4,
@@ -88,8 +90,11 @@ LEVELS = {
     "validate": 4,
     # 5: the command line
     "__main__": 5,
+    "analysing": 5,
     "cli": 5,
+    "comparing": 5,
     "options": 5,
+    "plotting": 5,
     "queueing": 5,
     "sweeping": 5,
 }
@@ -99,11 +104,13 @@ FRIENDS = {("strategies", "schedule")}
 """The one pair of peers on level 1 of which one may import the other."""
 
 WITHOUT_TORCH = (
+    "analysis",
     "asyncfl",
     "results",
     "report",
     "schedule",
     "schema",
+    "analysing",
     "data",
     "launch",
     "jobfile",
@@ -114,6 +121,7 @@ WITHOUT_TORCH = (
     "devices",
     "federation",
     "plan",
+    "plots",
     "progress",
     "slurm",
     "sweep",

@@ -7,7 +7,7 @@ import numpy as np
 
 from hpcfl.data.arrays import not_there, under
 from hpcfl.data.dataset import Dataset, Labels, moments
-from hpcfl.data.params import COUNT, SHARE, TEXT
+from hpcfl.data.params import COUNT, NAMES, SHARE, TEXT
 from hpcfl.data.sample import stratified
 from hpcfl.data.source import Source
 from hpcfl.errors import DataError
@@ -19,9 +19,10 @@ ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".ti
 class Folder(Source):
     """Images in path/CLASS/*, or already divided in path/train/CLASS/* and path/test/CLASS/*.
 
-    Classes are in the order of their names. The shorter side is scaled to `size` pixels, and the middle square is kept;
-    grey images become RGB. Without train and test folders, `test_share` of every class is held out, always the same
-    images as long as the files are the same; with them it is not used.
+    Classes are in the order of their names; with `classes`, those named in that order, and no others. The shorter side
+    is scaled to `size` pixels, and the middle square is kept; grey images become RGB. Without train and test folders,
+    `test_share` of every class is held out, always the same images as long as the files are the same; with them it is
+    not used.
     """
 
     def read(
@@ -31,31 +32,36 @@ class Folder(Source):
         path: Annotated[str, TEXT],
         size: Annotated[int, COUNT],
         test_share: Annotated[float, SHARE] = 0.2,
+        classes: Annotated[list[str] | None, NAMES] = None,
     ) -> Dataset:
-        classes, (train, y_train), (test, y_test) = _divided(root, path, test_share)
+        names, (train, y_train), (test, y_test) = _divided(root, path, test_share, classes)
         x_train = read_images(train, size)
-        return Dataset(x_train, y_train, read_images(test, size), y_test, len(classes), classes, *moments(x_train))
+        return Dataset(x_train, y_train, read_images(test, size), y_test, len(names), names, *moments(x_train))
 
-    def labels(self, root: Path | None, *, path: str, size: int, test_share: float) -> Labels:
-        classes, (_, y_train), _ = _divided(root, path, test_share)
-        return Labels(y_train, len(classes))
+    def labels(
+        self, root: Path | None, *, path: str, size: int, test_share: float, classes: list[str] | None
+    ) -> Labels:
+        names, (_, y_train), _ = _divided(root, path, test_share, classes)
+        return Labels(y_train, len(names))
 
-    def origin(self, root: Path | None, *, path: str, test_share: float, **params: Any) -> list[Path]:
-        _, (train, _), (test, _) = _divided(root, path, test_share)
+    def origin(
+        self, root: Path | None, *, path: str, test_share: float, classes: list[str] | None, **params: Any
+    ) -> list[Path]:
+        _, (train, _), (test, _) = _divided(root, path, test_share, classes)
         return [*train, *test]
 
 
-def _divided(root: Path | None, path: str, test_share: float) -> tuple:
+def _divided(root: Path | None, path: str, test_share: float, asked: list[str] | None) -> tuple:
     """Class names, and (files, labels) of the training and of the test images."""
     folder = under(root, path)
     if not folder.is_dir():
         raise DataError(not_there(root, path, folder, "folder"))
     if (folder / "train").is_dir() and (folder / "test").is_dir():
-        classes = classes_of(folder / "train")
-        if strangers := sorted(set(classes_of(folder / "test")) - set(classes)):
+        classes = _chosen(folder / "train", asked)
+        if strangers := sorted(set(classes_of(folder / "test")) - set(classes_of(folder / "train"))):
             raise DataError(f"{folder / 'test'} has classes that {folder / 'train'} has not: {', '.join(strangers)}")
         return classes, listed(folder / "train", classes), listed(folder / "test", classes)
-    classes = classes_of(folder)
+    classes = _chosen(folder, asked)
     files, y = listed(folder, classes)
     held_out = round(test_share * len(files))
     if not 0 < held_out < len(files):
@@ -67,8 +73,19 @@ def _divided(root: Path | None, path: str, test_share: float) -> tuple:
     return classes, *(([files[at] for at in np.flatnonzero(part)], y[part]) for part in (~test, test))
 
 
+def _chosen(folder: Path, asked: list[str] | None) -> tuple[str, ...]:
+    """The classes that `data.classes` asks for, of those that are there."""
+    there = classes_of(folder)
+    if asked is None:
+        return there
+    if strangers := [name for name in asked if name not in there]:
+        raise DataError(f"data.classes: {folder} has no {', '.join(strangers)}; it has {', '.join(there)}")
+    if len(asked) < 2:
+        raise DataError(f"data.classes = {asked!r}: must be two or more of {', '.join(there)}")
+    return tuple(asked)
+
+
 def classes_of(folder: Path) -> tuple[str, ...]:
-    """The names of its folders, in order; DataError where there are not two."""
     names = tuple(sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name[0] != "."))
     if len(names) < 2:
         found = f"only {names[0]}" if names else "none"

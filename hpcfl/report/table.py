@@ -11,6 +11,7 @@ import numpy as np
 
 from hpcfl.errors import ResultError
 from hpcfl.report.grid import Grid
+from hpcfl.report.runs import collect
 from hpcfl.results import Reader, open_results
 from hpcfl.sweep.condition import differences
 
@@ -58,23 +59,15 @@ def tabulate(paths: Sequence[Path]) -> tuple[Grid, list[str]]:
     Runs that differ in nothing but the seed share a row. ResultError for a file that is given and is none of a finished
     run, or for runs that should share a row and do not fit.
     """
-    runs, notes = [], []
-    for path in paths:
-        if not path.is_dir():
-            runs.append(take(path))
-            continue
-        for file in sorted(path.rglob("*.h5")):
-            try:
-                runs.append(take(file))
-            except ResultError as failure:
-                notes.append(f"left out: {failure}")
-    if not runs:
-        raise ResultError("\n".join([f"no result files of finished runs in {', '.join(map(str, paths))}", *notes]))
+    runs, notes = collect(paths, take)
     grid = Grid(("Dataset", "Model", "Scheme"))
     for key, alike in grouped(runs):
         check(key, alike)
         for run in alike:
             grid.enter(named(key), run.figures)
+    for column in grid.columns:
+        for opening in dict.fromkeys(key[:2] for key in grid.rows):
+            grid.crown([(key, column) for key in grid.rows if key[:2] == opening])
     return grid, notes
 
 

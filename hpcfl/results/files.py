@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 from contextlib import suppress
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import h5py
 
-__all__ = ["abandon", "reason", "sync"]
+__all__ = ["abandon", "locked", "reason", "sync"]
 
 
 def abandon(file: h5py.File) -> None:
@@ -31,6 +32,18 @@ def reason(error: Exception) -> str:
         return os.strerror(error.errno)
     found = re.search(r"error message = '([^']*)'", str(error))
     return found[1] if found else str(error)
+
+
+def locked(path: Path) -> bool:
+    """Whether a process that writes it has it open, as far as the file system tells: HDF5 locks what it writes."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def sync(path: Path) -> None:

@@ -1,18 +1,28 @@
 """The reader of the result file: tables as NumPy arrays, read when asked for, also while the run is writing."""
 
+import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from time import sleep
+from typing import TypeVar
 
 import h5py
 import numpy as np
 
 from hpcfl.errors import ResultError
 from hpcfl.results.continued import RESTARTS
-from hpcfl.results.format import FORMAT, OWN, TABLES, VERSION
+from hpcfl.results.format import OWN, TABLES
+from hpcfl.results.opening import open_content, open_file, plain, trouble, values
 
 __all__ = ["Columns", "Reader", "open_results"]
+
+T = TypeVar("T")
+
+# A change of the file's structure takes a writer a millisecond or two; of a file that is damaged the user hears soon.
+TRIES = 20
+PAUSE_S = 0.01
 
 
 def open_results(path: Path) -> "Reader":
@@ -27,19 +37,19 @@ def open_results(path: Path) -> "Reader":
 class Columns(Mapping):
     """The columns of a table by name; each is read from the file when it is asked for."""
 
-    def __init__(self, path: Path, group: Mapping[str, h5py.Dataset], rows: int | None = None):
-        self._path, self._group, self._rows = path, group, rows
+    def __init__(self, read: Callable[[str], np.ndarray], names: Sequence[str]):
+        self._read, self._names = read, names
 
     def __getitem__(self, name: str) -> np.ndarray:
-        if name not in self._group:
+        if name not in self._names:
             raise KeyError(name)
-        return _read(self._path, self._group[name], self._rows)
+        return self._read(name)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._group)
+        return iter(self._names)
 
     def __len__(self) -> int:
-        return len(self._group)
+        return len(self._names)
 
 
 class Reader:
@@ -51,44 +61,47 @@ class Reader:
 
     def __init__(self, path: Path):
         self.path = Path(path)
-        self._file = _open(self.path)
+        self._content: io.FileIO | None = None
+        self._file: h5py.File | None = None
         try:
-            _check_format(self.path, self._file)
-            rows = self._committed()
-            self.rounds, self.events, self.failures = (
-                Columns(self.path, self._file[name], rows[name]) for name in ("rounds", "events", "failures")
-            )
-            self.clients = Columns(self.path, self._file["clients"])
+            rows = self._again(self._committed)
+            self.rounds, self.events, self.failures = (self._columns(name, rows[name]) for name in TABLES)
+            self.clients = self._columns("clients")
             self.own = self._evaluations()
-            self.sharing = Columns(self.path, self._file.get("sharing", {}))
+            shares = self._again(lambda file: "sharing" in file, "sharing")
+            self.sharing = self._columns("sharing") if shares else Columns(self._read, ())
         except ResultError:
-            self._file.close()
+            self.close()
             raise
-        except (OSError, RuntimeError, KeyError) as error:
-            self._file.close()
-            raise ResultError(f"{self.path} is damaged, or has only just been created: {_why(error)}") from error
 
-    def _evaluations(self) -> "Columns":
+    def _columns(self, place: str, rows: int | None = None) -> Columns:
+        names = self._again(lambda file: _datasets(file[place]), place)
+        return Columns(lambda name: self._read(f"{place}/{name}", rows), names)
+
+    def _evaluations(self) -> Columns:
         """Of the clients' own models: step (E,), loss and accuracy (E, N); empty where none were evaluated."""
-        if "own" not in self._file["clients"]:
-            return Columns(self.path, {})
-        group = self._file["clients/own"]
-        names = [name for name in ("step", *OWN) if name in group]
-        rows = min(len(group[name]) for name in names)
-        return Columns(
-            self.path,
-            {name: group[name] for name in names},
-            int((group["step"][:rows] <= self.rounds["step"][-1]).sum()),
-        )
+        place, last = "clients/own", self.rounds["step"][-1]
 
-    def _committed(self) -> dict[str, int]:
+        def rows(file: h5py.File) -> int | None:
+            if place not in file:
+                return None
+            count = min(len(column) for column in file[place].values() if column.maxshape[0] is None)
+            return int((values(file[f"{place}/step"], count) <= last).sum())
+
+        count = self._again(rows, place)
+        if count is None:
+            return Columns(self._read, ())
+        names = [name for name in ("step", *OWN) if name in self._again(lambda file: _datasets(file[place]), place)]
+        return Columns(lambda name: self._read(f"{place}/{name}", count), names)
+
+    def _committed(self, file: h5py.File) -> dict[str, int]:
         """The rows of each table that are wholly there, whatever a killed writer left behind them."""
         empty = f"{self.path} has no rounds: the run has not finished its first one, or was stopped before it did"
-        if "committed" not in self._file.attrs or any(name not in self._file for name in TABLES):
+        if "committed" not in file.attrs or any(name not in file for name in TABLES):
             raise ResultError(empty)
-        rows = dict(zip(TABLES, self._file.attrs["committed"].tolist()))
+        rows = dict(zip(TABLES, file.attrs["committed"].tolist()))
         for name in TABLES:
-            rows[name] = min([rows[name], *(len(column) for column in self._file[name].values())])
+            rows[name] = min([rows[name], *(len(column) for column in file[name].values())])
         if not rows["rounds"]:
             raise ResultError(empty)
         return rows
@@ -112,56 +125,62 @@ class Reader:
     def restarts(self) -> list[dict[str, object]]:
         """The environments in which the run was resumed, in order, each with `step`, `time` and whether it is `exact`:
         to the same bits as if it had never been interrupted."""
-        count = len(self._file["environment"].get(RESTARTS, ()))
+        count = self._again(lambda file: len(file["environment"].get(RESTARTS, ())), "environment")
         return [self._facts(f"environment/{RESTARTS}/{number}") for number in range(count)]
 
-    def _facts(self, name: str) -> dict[str, object]:
-        found = {key: item for key, item in self._file[name].items() if isinstance(item, h5py.Dataset)}
+    def _facts(self, place: str) -> dict[str, object]:
         return {
             key: value.tolist() if isinstance(value, np.ndarray | np.generic) else value
-            for key, value in Columns(self.path, found).items()
+            for key, value in self._columns(place).items()
         }
 
     @cached_property
     def partition(self) -> np.ndarray | None:
         """(N,) int32: the client that holds each training sample, or -1; None where the file does not say."""
-        return _read(self.path, self._file["partition/client"]) if "partition/client" in self._file else None
+        known = self._again(lambda file: "partition/client" in file, "partition")
+        return self._read("partition/client") if known else None
 
     @property
     def start_time(self) -> str:
-        return self._text("start_time")
+        return self._read("start_time")
 
     @property
     def end_time(self) -> str | None:
         """When the run finished (ISO 8601); None if it has not."""
-        return self._text("end_time") if self.finished else None
+        return self._read("end_time") if self.finished else None
 
     @property
     def finished(self) -> bool:
-        return "end_time" in self._file
+        return self._again(lambda file: "end_time" in file, "end_time")
 
     @property
     def status(self) -> str:
         """finished, interrupted or failed; running if the run goes on or was killed before it could say."""
-        return _plain(self._file.attrs["status"])
+        return self._again(lambda file: plain(file.attrs["status"]), "status")
 
     @property
     def models(self) -> dict[int, list[str]]:
         """The names of the models that were kept, by step."""
-        return {int(step): list(group) for step, group in self._file["model"].items()}
+
+        def kept(file: h5py.File) -> dict[int, list[str]]:
+            found = {int(step): list(group) for step, group in file["model"].items()}
+            return {step: found[step] for step in sorted(found) if step <= file["model"].attrs["latest"]}
+
+        return self._again(kept, "model")
 
     def model(self, step: int | None = None, name: str = "global") -> dict[str, np.ndarray]:
         """The tensors of the model after `step`, by default of the latest one that was kept."""
-        if step is None:
-            step = int(self._file["model"].attrs["latest"])
-        if step < 0:
+        models = self.models
+        if not models:
             raise ResultError(f"{self.path} holds no model: the run has not kept one yet, or was stopped before it did")
-        group = f"model/{step}/{name}"
-        if group not in self._file:
-            kept = ", ".join(f"{name} of step {step}" for step, names in sorted(self.models.items()) for name in names)
+        if step is None:
+            step = max(models)
+        if name not in models.get(step, ()):
+            kept = ", ".join(f"{name} of step {step}" for step, names in models.items() for name in names)
             raise ResultError(f"{self.path} holds no model {name!r} of step {step}; it holds {kept}")
-        vector, tensors = _read(self.path, self._file[f"{group}/vector"]), {}
-        for tensor in json.loads(self._text(f"{group}/layout")):
+        place = f"model/{step}/{name}"
+        vector, tensors = self._read(f"{place}/vector"), {}
+        for tensor in json.loads(self._text(f"{place}/layout")):
             if tensor["kind"] == "constant":
                 values = np.array(tensor["value"], tensor["dtype"])
             else:
@@ -170,7 +189,11 @@ class Reader:
         return tensors
 
     def close(self) -> None:
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
+        if self._content is not None:
+            self._content.close()
+        self._file = self._content = None
 
     def __enter__(self) -> "Reader":
         return self
@@ -178,60 +201,29 @@ class Reader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _text(self, name: str) -> str:
-        return _read(self.path, self._file[name])
+    def _text(self, place: str) -> str:
+        return str(self._read(place))
+
+    def _read(self, place: str, rows: int | None = None) -> object:
+        """An array, of a table its first `rows`, or a scalar's plain value; text as str."""
+        return self._again(lambda file: values(file[place], rows), f"/{place}")
+
+    def _again(self, read: Callable[[h5py.File], T], place: str = "") -> T:
+        """What `read` finds. A file that is written can be half changed for an instant: then it is opened anew."""
+        for left in reversed(range(TRIES)):
+            try:
+                if self._file is None:
+                    self._content = open_content(self.path)
+                    self._file = open_file(self._content, self.path)
+                return read(self._file)
+            except (OSError, RuntimeError, KeyError, ValueError) as error:
+                self.close()
+                if not left:
+                    raise ResultError(trouble(self.path, place, error)) from error
+                sleep(PAUSE_S)
+        raise AssertionError("the last try returns or raises")
 
 
-def _open(path: Path) -> h5py.File:
-    """The file, without a lock: a reader must not keep a run from writing, nor fail where locks do not work."""
-    if not path.exists():
-        raise ResultError(f"there is no file {path}")
-    if path.is_dir():
-        raise ResultError(f"{path} is a directory; give the result file in it")
-    try:
-        if not h5py.is_hdf5(path):
-            what = "is not an HDF5 file" if path.stat().st_size else "is empty"
-            raise ResultError(f"{path} {what}; result files are written by 'hpcfl run'")
-        return _unlocked(path)
-    except (OSError, RuntimeError) as error:
-        if "truncated" in str(error):
-            raise ResultError(f"{path} is truncated, its end is missing; if it is a copy, copy it again") from error
-        raise ResultError(f"cannot read {path}: {_why(error)}") from error
-
-
-def _unlocked(path: Path) -> h5py.File:
-    try:
-        return h5py.File(path, "r", locking=False)
-    except OSError as error:
-        # HDF5 opens a file twice in one process only with the same choice; this one is its own and the writer's.
-        if "file locking flag" not in str(error):
-            raise
-        return h5py.File(path, "r", locking="best-effort")
-
-
-def _check_format(path: Path, file: h5py.File) -> None:
-    if _plain(file.attrs.get("format", "")) != FORMAT:
-        raise ResultError(f"{path} is an HDF5 file, but not a result file of hpcfl (no attribute format={FORMAT!r})")
-    version = _plain(file.attrs.get("format_version", "0"))
-    if int(version.partition(".")[0]) > int(VERSION.partition(".")[0]):
-        raise ResultError(
-            f"{path} has format version {version}, and this hpcfl reads {VERSION}; read it with the hpcfl that "
-            "wrote it, or a newer one: pip install --upgrade hpcfl"
-        )
-
-
-def _read(path: Path, dataset: h5py.Dataset, rows: int | None = None) -> object:
-    """An array, or a scalar's plain value; text as str."""
-    try:
-        source = dataset.asstr() if h5py.check_string_dtype(dataset.dtype) else dataset
-        return source[()] if dataset.shape == () else source[:rows]
-    except (OSError, RuntimeError) as error:
-        raise ResultError(f"cannot read {dataset.name} of {path}: {_why(error)}") from error
-
-
-def _plain(text: str | bytes) -> str:
-    return text.decode() if isinstance(text, bytes) else str(text)
-
-
-def _why(error: Exception) -> str:
-    return str(error.strerror or error) if isinstance(error, OSError) else str(error)
+def _datasets(group: h5py.Group) -> list[str]:
+    """What lies in a group itself, without the groups in it."""
+    return [name for name, item in group.items() if isinstance(item, h5py.Dataset)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import math
 from collections.abc import Mapping
 from contextlib import suppress
@@ -16,6 +15,7 @@ import numpy as np
 from hpcfl.checkpoint.identity import ABSENT, FREE, flat
 from hpcfl.errors import JobError, ResultError
 from hpcfl.results import Reader, open_results
+from hpcfl.results.files import locked
 from hpcfl.results.format import FORMAT
 from hpcfl.schema import JobSpec
 from hpcfl.sweep.file import Cell
@@ -85,18 +85,6 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
 def is_free(key: str) -> bool:
     """Whether the key decides no number, so that jobs which differ in it are the same."""
     return any(f"{key}.".startswith(f"{free}.") for free in FREE)
-
-
-def locked(path: Path) -> bool:
-    """Whether a process that writes it has it open, as far as the file system tells: HDF5 locks what it writes."""
-    try:
-        with path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def is_ours(path: Path) -> bool:

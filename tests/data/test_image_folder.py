@@ -44,6 +44,32 @@ def test_a_fifth_of_every_class_is_held_out_always_the_same(tmp_path):
     assert np.bincount(larger.y_test).tolist() == [5, 10]
 
 
+def test_some_of_the_classes_in_the_order_asked_for(tmp_path):
+    for part in ("train", "test"):
+        paint(tmp_path / "flags" / part, {"red": 4, "blue": 3, "green": 2})
+        paint(tmp_path / "flat", {"red": 4, "blue": 3, "green": 2})
+    for path in ("flags", "flat"):
+        params = {"path": path, "size": 8, "classes": ["red", "blue"], "test_share": 0.25}
+        dataset = load("folder", root=tmp_path, params=params)
+        assert dataset.labels == ("red", "blue")
+        for image, label in zip(dataset.x_train, dataset.y_train):
+            assert np.array_equal(image[:, 3, 5], COLOURS[dataset.labels[label]])
+        assert load_labels("folder", root=tmp_path, params=params)[0].tolist() == dataset.y_train.tolist()
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        (["red", "pink"], "data.classes: .*flags has no pink; it has blue, red"),
+        (["red"], r"data.classes = \['red'\]: must be two or more of blue, red"),
+    ],
+)
+def test_classes_that_are_not_there(tmp_path, classes, message):
+    paint(tmp_path / "flags", {"red": 3, "blue": 3})
+    with pytest.raises(DataError, match=message):
+        load("folder", **where(tmp_path, classes=classes))
+
+
 def test_the_held_out_images_depend_on_the_files_alone(tmp_path):
     rng = np.random.default_rng(0)
     for name in ("red", "blue"):
@@ -116,6 +142,7 @@ def test_a_missing_folder(tmp_path):
         ({"size": 8.5}, "data.size = 8.5: must be a whole number"),
         ({"size": True}, "data.size = True: must be a whole number"),
         ({"test_share": 1.0}, "data.test_share = 1.0: must be greater than 0 and less than 1"),
+        ({"classes": "red"}, "data.classes = 'red': must be a list of names in quotes"),
         ({"path": ""}, "data.path = '': must be at least one character long"),
         ({"siez": 8}, "data.siez: unknown key; did you mean size"),
     ],

@@ -67,6 +67,18 @@ def test_seeds_share_a_row(tmp_path):
     assert row[3:] == ["60.0 ± 10.0", "50.0 ± 0.0"]
 
 
+def test_the_best_scheme_of_a_model_is_bold(tmp_path):
+    write(tmp_path / "a.h5", [0.5, 0.5, 0.75, 0.75], "standalone")
+    write(tmp_path / "b.h5", [0.625, 0.625, 0.7504, 0.7504], "max_common")
+    write(tmp_path / "c.h5", [0.25, 0.25], "standalone", models=["resnet20", "resnet32"])
+    grid, _ = tabulate([tmp_path])
+    assert FORMATS["markdown"](grid).splitlines()[2:5] == [
+        "| CIFAR-10 | VGG | Standalone | 50.0 | 75.0 |",
+        "| CIFAR-10 | VGG | Max-Common | **62.5** | 75.0 |",
+        "| CIFAR-10 | ResNet | Standalone | 25.0 | 25.0 |",
+    ]
+
+
 def test_rows_are_in_the_order_of_the_paper(tmp_path):
     wanted = [
         ("cifar10", "vgg11", "standalone"),

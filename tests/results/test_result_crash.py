@@ -37,7 +37,7 @@ WRITE_FOREVER = """
 
 
 def start_writing(path, *more, **options):
-    command = [sys.executable, "-c", textwrap.dedent(WRITE_FOREVER), path, Path(__file__).parent, *map(str, more)]
+    command = [sys.executable, "-c", textwrap.dedent(WRITE_FOREVER), path, Path(__file__).parents[1], *map(str, more)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **options)
 
 

@@ -183,6 +183,52 @@ def test_viewers_find_their_way(run):
         assert h5py.check_enum_dtype(file["events/status"].dtype) == STATUS
 
 
+def test_every_group_to_draw_keeps_the_rules_of_nexus(run):
+    path, writer = run
+    writer.clients(1, np.array([1.0, 2.0]), np.array([0.5, 0.25]))
+    write_steps(writer, 1, 2)
+    writer.close()
+    drawn = []
+
+    def check(name, group):
+        if group.attrs.get("NX_class") != "NXdata":
+            return
+        drawn.append(name)
+        signal = group[group.attrs["signal"]]
+        assert signal.parent == group and signal.dtype.kind in "if"
+        assert all(group[other].shape == signal.shape for other in group.attrs.get("auxiliary_signals", ()))
+        axes = group.attrs["axes"].tolist()
+        assert [(len(group[axis]),) for axis in axes] == [(length,) for length in signal.shape]
+        assert all(group[axis].shape == (len(group[axis]),) for axis in axes)
+
+    with h5py.File(path, "r") as file:
+        file.visititems(check)
+        assert file[file.attrs["default"]].attrs["NX_class"] == "NXdata"
+        assert {item.attrs["NX_class"] for item in file.values() if isinstance(item, h5py.Group)} == {
+            "NXdata", "NXcollection",
+        }  # fmt: skip
+    assert drawn == ["clients", "clients/own", "rounds"]
+
+
+def test_xarray_opens_every_group_to_draw(run):
+    for package in ("xarray", "h5netcdf"):
+        pytest.importorskip(package, reason="an analysis library that hpcfl does not need")
+    import xarray
+
+    path, writer = run
+    writer.clients(1, np.array([1.0, 2.0]), np.array([0.5, 0.25]))
+    write_steps(writer, 1, 2)
+    writer.close()
+    with xarray.open_dataset(path, group="clients", engine="h5netcdf") as clients:
+        assert dict(clients.sizes) == {"client": 2, "label": 3}
+        assert clients["classes"].sel(client=1).values.tolist() == [4, 0, 0]
+        assert clients["delay"].attrs["units"] == "s"
+    with xarray.open_dataset(path, group="rounds", engine="h5netcdf") as rounds:
+        assert rounds["loss"].sel(step=2) == 0.5
+    with xarray.open_dataset(path, group="events", engine="h5netcdf") as events:
+        assert events["client"].values.tolist() == [0, 1, 0, 1]
+
+
 @pytest.mark.parametrize(
     "column", [*ROUNDS, *EVENTS, *CLIENT_COLUMNS.values(), PARTITION], ids=lambda column: column.name
 )

@@ -1,0 +1,118 @@
+"""The predictions of a file's model on its job's test set: data and model are built again from the job in the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hpcfl.data.catalog import SOURCES
+from hpcfl.errors import JobError, ResultError
+from hpcfl.jobfile import JobFile
+from hpcfl.results import Reader
+from hpcfl.schema import Client, Communication, JobSpec, Partition, Schedule, Server
+
+__all__ = ["confused"]
+
+
+def confused(run: Reader, step: int | None = None, trust: bool = False) -> tuple[np.ndarray, list[str]]:
+    """(C, C) test samples of each class by prediction, and the names of the classes; imports PyTorch.
+
+    Of the model after `step`, by default the latest in the file. A job that names code by dotted paths is built only
+    with `trust`: whoever made the file chose what they lead to. ResultError if the model does not fit into the job's,
+    JobError without trust, DataError if the data is not there.
+    """
+    tensors = run.model(step)
+    spec = _test_only(JobSpec.parse(run.job, f"the job in {run.path}"))
+    import torch
+
+    from hpcfl.build import assemble
+
+    if not trust:
+        _require_known(run, spec)
+    folder = _job_folder(run) if trust else None
+    device = torch.device("cuda" if torch.cuda.is_available() and spec.device.kind != "cpu" else "cpu")
+    parts = assemble(JobFile(run.job_text, spec, folder), device, trains=False, serves=True)
+    trainer = parts.trainer
+    vector = torch.empty(trainer.layout.size, device=device)
+    for name, view in trainer.layout.views(vector).items():
+        if name not in tensors or tensors[name].shape != tuple(view.shape):
+            raise ResultError(f"{run.path}: its model has no {name} of shape {tuple(view.shape)}, as its job's has")
+        view.copy_(torch.from_numpy(tensors[name]))
+    return _counted(trainer, vector, parts.test, spec.server.test_batch_size, len(parts.labels)), list(parts.labels)
+
+
+def _counted(trainer: Any, vector: Any, test: Any, batch_size: int, classes: int) -> np.ndarray:
+    """(C, C) of the test samples; the model predicts as in the run's own evaluation."""
+    import torch
+
+    def forward(w: Any, x: Any) -> Any:
+        trainer.bind(w)
+        return trainer.module(x)
+
+    trainer.module.eval()
+    counts = torch.zeros(classes * classes, dtype=torch.int64, device=trainer.device)
+    with torch.no_grad():
+        for begin in range(0, len(test), batch_size):
+            x, truth = test.batch(slice(begin, begin + batch_size))
+            logits = trainer.strategy.predict(lambda w, x=x: forward(w, x), vector)
+            counts += torch.bincount(truth * classes + logits.argmax(1), minlength=classes * classes)
+    return counts.view(classes, classes).cpu().numpy()
+
+
+def _test_only(spec: JobSpec) -> JobSpec:
+    """The job without all that predictions do not need: how its clients train, and when."""
+    return spec.model_copy(
+        update={
+            "data": spec.data.model_copy(update={"transform": None}),
+            "partition": Partition(name="iid", clients=1),
+            "client": Client(),
+            "schedule": Schedule(),
+            "communication": Communication(),
+            "server": Server(test_batch_size=spec.server.test_batch_size),
+            "device": spec.device.model_copy(update={"compile": False}),
+        }
+    )
+
+
+def _require_known(run: Reader, spec: JobSpec) -> None:
+    """JobError if the job would run code that is neither hpcfl's nor one of torchvision's models."""
+    from torchvision.models import list_models
+
+    from hpcfl.models import MODELS
+    from hpcfl.strategies import STRATEGIES
+
+    known = {
+        "data.name": SOURCES,
+        "model.name": {*MODELS, *(f"torchvision.models.{name}" for name in list_models())},
+        "strategy.name": STRATEGIES,
+    }
+    asked = {"data.name": [spec.data.name], "model.name": [spec.model.name]}
+    asked["strategy.name"] = [name.strip() for name in spec.strategy.name.split("+")]
+    strange = [(key, name) for key, names in asked.items() for name in names if name not in known[key]]
+    for section, params in (("model", spec.model.params), ("strategy", spec.strategy.params)):
+        strange += [(f"{section}.{key}", value) for key, value in params.items() if "." in str(_words(value))]
+    if strange:
+        told = ", ".join(f"{key} = {value!r}" for key, value in strange)
+        raise JobError(
+            f"{run.path}: its job names code by dotted path ({told}), which a file alone does not get run; if you know "
+            "where it comes from, say --trust"
+        )
+
+
+def _words(value: Any) -> str:
+    """All strings in a value."""
+    if isinstance(value, dict):
+        return " ".join(map(_words, value.values()))
+    if isinstance(value, list):
+        return " ".join(map(_words, value))
+    return value if isinstance(value, str) else ""
+
+
+def _job_folder(run: Reader) -> Path | None:
+    """Where the job file lay, with the modules beside it."""
+    started = Path(str(run.environment.get("cwd", "")))
+    words = run.environment.get("argv", [])
+    jobs = [started / word.partition("#")[0] for word in words if word.partition("#")[0].endswith((".toml", ".json"))]
+    return next((job.parent for job in jobs if job.is_file()), started if started.is_dir() else None)
