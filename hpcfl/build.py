@@ -24,7 +24,7 @@ from hpcfl.compression import feed_back
 from hpcfl.core import World, first_line
 from hpcfl.data import Dataset, Labels, class_counts, find_cache, find_root, find_stage, load, owners
 from hpcfl.errors import JobError, LaunchError
-from hpcfl.execution import choose
+from hpcfl.execution import choose, stacks_learners
 from hpcfl.federation import (
     build_compression,
     build_schedule,
@@ -59,6 +59,7 @@ HOOKS = (
     "predict",
     "private",
     "travels",
+    "recorded",
 )
 UPLOADS = ("examples", "clients", "each")
 
@@ -123,6 +124,7 @@ def assemble(job: JobFile, device: torch.device, *, trains: bool, serves: bool) 
         spec, schedule, class_counts(dataset.y_train, parts, dataset.classes), 4 * layout.size,
         pooled=strategy.pooled, travels=functools.partial(strategy.travels, layout),
         layout=layout, initial=layout.pack(module).to(device),
+        draw=lambda number: layout.pack(build_model(spec, dataset, number)).to(device),
         held_out=np.array([len(part) for part in held_out]) if spec.client.test_size else None,
     )  # fmt: skip
     sampled = dataset.mean, dataset.std, device, wants_channels_last(spec.device, device, module, dataset.shape)
@@ -134,6 +136,7 @@ def assemble(job: JobFile, device: torch.device, *, trains: bool, serves: bool) 
         compile_module(module, (train or test).batch(slice(spec.client.batch_size))[0])
     own = (held_out, spec.server.test_batch_size) if spec.client.test_size else ()
     trainer = Trainer(world, strategy, module, build_recipe(spec, dataset.classes), train, parts, device, *own)
+    trainer.stacks = stacks_learners(spec, trainer)
     execution = Execution(trainer, choose(spec, schedule, trainer))
     if trains and device.type == "cuda":
         execution.take(world, spec.device, Accelerator())
@@ -190,9 +193,9 @@ def its_own(target: type) -> list[str]:
     return sorted(names, key=lambda name: (name not in HOOKS, name))
 
 
-def build_model(spec: JobSpec, dataset: Dataset) -> nn.Module:
-    """The job's module, initialised from the seed, and tried on two samples' worth of zeros."""
-    torch.manual_seed(seed64(spec.seed, "model"))
+def build_model(spec: JobSpec, dataset: Dataset, number: int = 0) -> nn.Module:
+    """The job's module, initialised from the seed (and a `number`), and tried on two samples' worth of zeros."""
+    torch.manual_seed(seed64(spec.seed, "model", *([number] if number else [])))
     given = (dataset.shape, dataset.classes) if spec.model.name in MODELS else ()
     if given and "tokens" in inspect.signature(MODELS[spec.model.name]).parameters:
         given += (dataset.tokens,)  # a model that reads text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -32,6 +32,7 @@ class Recorder:
         constants: dict[str, np.ndarray],
         *,
         send: Callable[[dict[str, Tensor], int], dict[str, Tensor]],
+        recorded: Sequence[str] = (),
         trackers: Any,
         evaluate_every: int,
         keep_every: int,
@@ -48,9 +49,9 @@ class Recorder:
             (entry.name, entry.shape, entry.kind, constants[entry.name] if entry.kind == "constant" else entry.offset)
             for entry in world.layout.entries
         ]
-        self._send, self._wall_clock, self._upload_bytes = send, wall_clock, upload_bytes
+        self._send, self._recorded, self._wall_clock, self._upload_bytes = send, recorded, wall_clock, upload_bytes
         self._jobs = list(before["jobs"]) if before else [0] * world.clients
-        self._own = np.full((2, world.clients), math.nan)
+        self._own = np.full((2, len(world.everyone)), math.nan)
         self._examining = 0.0
         self._begin = perf_counter() - (before["wall_s"] if before else 0.0)
 
@@ -72,7 +73,8 @@ class Recorder:
         if not asked:
             return
         jobs = [self._world.job(client, step.index, step.time) for client in asked]
-        after = {client: NOW if self._wall_clock else self._jobs[client] for client in asked}
+        jobs_of = [*self._jobs, *[0] * (len(self._own[0]) - self._world.clients)]
+        after = {client: NOW if self._wall_clock else jobs_of[client] for client in asked}
         for client, found in self._pool.examine(jobs, lambda client: self._send(state, client), after).items():
             self._own[:, client] = found
         self._examining = perf_counter() - begin
@@ -116,23 +118,40 @@ class Recorder:
         events = [event(update.job, update) for update in (*updates.updates, *updates.failures)]
         self._writer.step(row, [*events, *(lost(job, status) for job, status in step.lost)])
         if updates.updates and (last or (self._keep_every and step.index % self._keep_every == 0)):
-            self._writer.model(step.index, state["w"].cpu().numpy(), self._layout)
+            self._keep(step.index, state)
         self._trackers.step(row)
         self._outlook.place = f"after round {step.index} of {self._world.rounds}"
         self._progress.step(step.index, len(updates), loss, accuracy, row["client_accuracy"])
 
+    def _keep(self, step: int, state: dict[str, Tensor]) -> None:
+        """The model, or each of the learners where the algorithm has several, and what else it has recorded."""
+        w = state["w"].cpu().numpy()
+        named = {"global": w} if w.ndim == 1 else {f"learner{number}": row for number, row in enumerate(w)}
+        for name, vector in named.items():
+            self._writer.model(step, vector, self._layout, name)
+        for name in self._recorded:
+            self._writer.state(step, name, state[name].cpu().numpy())
+
     def _summary(self) -> dict[str, float]:
-        """What /rounds has of the clients' own models: the mean over all held-out samples, and the lowest decile."""
-        loss, accuracy = self._own
-        asked = np.isfinite(accuracy)
-        if not asked.any():
-            return {"client_loss": math.nan, "client_accuracy": math.nan, "client_accuracy_low": math.nan}
-        weights = self._world.held_out[asked]
+        """What /rounds has of the clients' own models: means over all held-out samples, and the lowest decile."""
+        train = np.arange(len(self._world.everyone)) < self._world.clients
+        loss, accuracy, low = self._means(train)
+        *_, unseen, _ = self._means(~train)
         return {
-            "client_loss": float(np.average(loss[asked], weights=weights)),
-            "client_accuracy": float(np.average(accuracy[asked], weights=weights)),
-            "client_accuracy_low": float(np.quantile(accuracy[asked], 0.1)),
+            "client_loss": loss,
+            "client_accuracy": accuracy,
+            "client_accuracy_low": low,
+            "unseen_accuracy": unseen,
         }
+
+    def _means(self, some: np.ndarray) -> tuple[float, float, float]:
+        """Mean loss, mean accuracy and the accuracy of the lowest decile of those of some clients that were asked."""
+        loss, accuracy = self._own
+        asked = some & np.isfinite(accuracy)
+        if not asked.any():
+            return math.nan, math.nan, math.nan
+        means = np.average(self._own[:, asked], axis=1, weights=self._world.held_out[asked])
+        return *means.tolist(), float(np.quantile(accuracy[asked], 0.1))
 
     def _travelled(self, job: Job) -> int:
         """Elements of the model that the simulated client receives, and sends back."""

@@ -145,7 +145,17 @@ class Reader:
     @property
     def models(self) -> dict[int, list[str]]:
         """The names of the models that were kept, by step."""
-        return {int(step): list(group) for step, group in self._file["model"].items()}
+        return {
+            int(step): [name for name in group if isinstance(group[name], h5py.Group)]
+            for step, group in self._file["model"].items()
+        }
+
+    def state(self, name: str, step: int | None = None) -> np.ndarray:
+        """What the algorithm recorded under this name beside the model of `step`, by default of the latest one."""
+        step = int(self._file["model"].attrs["latest"]) if step is None else step
+        if f"model/{step}/{name}" not in self._file:
+            raise ResultError(f"{self.path} holds no {name!r} of step {step}; the algorithm says what is recorded")
+        return _read(self.path, self._file[f"model/{step}/{name}"])
 
     def model(self, step: int | None = None, name: str = "global") -> dict[str, np.ndarray]:
         """The tensors of the model after `step`, by default of the latest one that was kept."""

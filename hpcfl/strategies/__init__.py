@@ -1,6 +1,7 @@
 """The algorithms: one short file each, and one line in this table."""
 
 from hpcfl.strategies.centralized import Centralized
+from hpcfl.strategies.dfedem import DFedEM
 from hpcfl.strategies.fedadam import FedAdagrad, FedAdam, FedYogi
 from hpcfl.strategies.fedasync import FedAsync
 from hpcfl.strategies.fedat import FedAT
@@ -9,6 +10,7 @@ from hpcfl.strategies.fedavgm import FedAvgM
 from hpcfl.strategies.fedbn import FedBN
 from hpcfl.strategies.fedbuff import FedBuff
 from hpcfl.strategies.feddl import FedDL
+from hpcfl.strategies.fedem import FedEM
 from hpcfl.strategies.fedlc import FedLC
 from hpcfl.strategies.fednova import FedNova
 from hpcfl.strategies.fedopt import FedOpt
@@ -21,6 +23,7 @@ __all__ = [
     "STRATEGIES",
     "TWAFL",
     "Centralized",
+    "DFedEM",
     "FedAT",
     "FedAdagrad",
     "FedAdam",
@@ -30,6 +33,7 @@ __all__ = [
     "FedBN",
     "FedBuff",
     "FedDL",
+    "FedEM",
     "FedLC",
     "FedNova",
     "FedOpt",
@@ -52,6 +56,8 @@ STRATEGIES = {
     "fedopt": FedOpt,
     "fedbn": FedBN,
     "feddl": FedDL,
+    "fedem": FedEM,
+    "dfedem": DFedEM,
     "centralized": Centralized,
     "fedasync": FedAsync,
     "fedbuff": FedBuff,

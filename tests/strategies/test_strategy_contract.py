@@ -50,6 +50,8 @@ NEUTRAL = {
     "fedopt": {"strategy": {"optimizer": {"name": "sgd", "lr": 1.0}}},
     "fedbn": {},
     "feddl": {"strategy": {"n_clusters": 1}, "schedule": {"c_ratio": 1.0}},
+    "fedem": {"strategy": {"n_learners": 1}},
+    "dfedem": {**EQUAL_SIZES, "strategy": {"n_learners": 1, "topology": "complete"}, "schedule": {"c_ratio": 1.0}},
 }
 OTHER = {
     "fedprox": {"strategy": {"mu": 1.0}},
@@ -69,9 +71,11 @@ OTHER = {
     "fedopt": {"strategy": {"optimizer": {"name": "torch.optim.Adam", "lr": 0.01}}},
     "fedbn": {"model": "diary.Normed"},
     "feddl": {"strategy": {"alpha": 0.5}},
+    "fedem": {},
+    "dfedem": {"strategy": {"n_learners": 1, "topology": "ring"}},
 }
 SERVER_STEPS = {"fedavgm", "fedadam", "fedyogi", "fedadagrad", "fedopt"}
-ROUNDED = {"fedasync", "fedbuff", "stepasync", "twafl", "fednova", "scaffold", "feddl"} | SERVER_STEPS
+ROUNDED = {"fedasync", "fedbuff", "stepasync", "twafl", "fednova", "scaffold", "feddl", "dfedem"} | SERVER_STEPS
 """Equal to FedAvg but for rounding: they take the mean in float32 on the server, FedAvg in fixed point; or they add to
 the old model what others replace it by."""
 
