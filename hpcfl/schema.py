@@ -84,8 +84,8 @@ class Partition(Component):
     """How the training data is dealt to the virtual clients."""
 
     name: str = "iid"
-    """iid, dirichlet, shards, labels (so many labels each), natural (writers, speakers, subjects), file (as in the
-    result file of an earlier run), or a dotted path."""
+    """iid, dirichlet, cluster_dirichlet, pachinko, shards, labels (so many labels each), natural (writers, speakers,
+    subjects), file (as in the result file of an earlier run), or a dotted path."""
     clients: Annotated[Positive | None, Field(validate_default=True)] = None
     """Number of virtual clients, independent of the number of ranks; without it 10, and for natural and file as many as
     there are."""

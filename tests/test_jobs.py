@@ -9,7 +9,8 @@ from launcher import Launcher
 from hpcfl.jobfile import packaged, read
 from hpcfl.results import open_results
 
-JOBS = sorted(Path(__file__).parents[1].joinpath("jobs").rglob("*.toml"))
+FILES = sorted(Path(__file__).parents[1].joinpath("jobs").rglob("*.toml"))
+JOBS = [path for path in FILES if path.parent.name != "sweeps"]  # sweep/test_sweep_jobs.py has those
 LIGHT = ["rounds=2", "schedule.c_ratio=0.02", "client.epochs=1"]
 
 
@@ -35,6 +36,8 @@ def test_jobs_run_for_two_rounds(launch: Launcher, tmp_path: Path, path: Path):
     if read(str(path)).spec.schedule.name == "buffered":  # its buffer must not be larger than what is in flight
         light = [*light, "schedule.num_generator=1"]
     done = launch(1, "run", path, *(word for pair in light for word in ("--set", pair)), "--out", "x.h5")
+    if "is not under the data root" in done.stderr or "there is no folder" in done.stderr:
+        pytest.skip(f"{data} is not under HPCFL_DATA")
     assert done.returncode == 0, done.stderr
     assert list(open_results(tmp_path / "x.h5").rounds["step"]) == [1, 2]
 
