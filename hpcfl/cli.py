@@ -93,7 +93,8 @@ def plan(job: str, overrides: tuple[str, ...], model_bytes: float, ranks: int | 
 
     from hpcfl.jobfile import read
     from hpcfl.preflight.command import Asked, foretold, judge
-    from hpcfl.report import show_estimate, show_plan
+    from hpcfl.report.plan import show_plan
+    from hpcfl.report.preflight import show_estimate
 
     file, asked, console = (
         read(job, overrides),

@@ -8,9 +8,11 @@ from launcher import Launcher
 
 from hpcfl.jobfile import packaged, read
 from hpcfl.results import open_results
+from hpcfl.sweep.file import read_sweep
 
 FILES = sorted(Path(__file__).parents[1].joinpath("jobs").rglob("*.toml"))
-JOBS = [path for path in FILES if path.parent.name != "sweeps"]  # sweep/test_sweep_jobs.py has those
+SWEEPS = [path for path in FILES if any(line.startswith(("[grid]", "[[cells]]")) for line in path.open())]
+JOBS = [path for path in FILES if path not in SWEEPS]
 LIGHT = ["rounds=2", "schedule.c_ratio=0.02", "client.epochs=1"]
 
 
@@ -19,6 +21,11 @@ def test_job_files_are_valid_and_explained(path: Path):
     job = read(str(path))
     assert job.spec.name == path.stem
     assert job.text.startswith("# ")
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+def test_every_cell_of_a_sweep_file_is_valid(path: Path):
+    assert len(read_sweep(str(path)).cells) > 1
 
 
 @pytest.mark.parametrize("name", ["quickstart", "w1", "w2", "w3"])
