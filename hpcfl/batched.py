@@ -48,11 +48,13 @@ class Replayed:
     `local` is run once more after each program; hooks change nothing but the client's state, a new dict every time.
     """
 
-    def __init__(self, losses: Tensor, row: int):
+    def __init__(self, client: Client, trainer: Trainer, losses: Tensor, row: int):
         self.steps = 0
         self.examples = 0
         self.results: list[Tensor] = []
         self.calls = 0
+        self._client, self._trainer = client, trainer
+        self._risks: dict[Tensor, float] = {}
         self._losses, self._row = losses, row
 
     def __call__(self, w: Tensor, *, epochs: int | None = None) -> Tensor:
@@ -61,6 +63,12 @@ class Replayed:
             raise Wanted(w, epochs)
         self.calls += 1
         return self.results[self.calls - 1]
+
+    def risk(self, w: Tensor) -> float:
+        """As of `training.Fit`; what was asked once is known."""
+        if w not in self._risks:
+            self._risks[w] = self._trainer.risk(w, self._client)
+        return self._risks[w]
 
     @property
     def loss(self) -> Tensor:
@@ -71,9 +79,9 @@ class Replayed:
 class Task:
     """One client of a program: its job, and how far its `local` has come."""
 
-    def __init__(self, client: Client, sent: dict[str, Tensor], losses: Tensor, row: int):
+    def __init__(self, client: Client, trainer: Trainer, sent: dict[str, Tensor], losses: Tensor, row: int):
         self.client, self.sent, self.row = client, sent, row
-        self.fit = Replayed(losses, row)
+        self.fit = Replayed(client, trainer, losses, row)
         self.batches: np.random.Generator | None = None
         self.wanted: Wanted | None = None
         self.uploads: dict[str, Tensor] | None = None
@@ -111,10 +119,10 @@ class Batched:
 
     def train(self, jobs: Sequence[Job], sents: Sequence[dict[str, Tensor]]) -> Trained:
         """Train the clients of the jobs, each from what it was sent. Whatever a hook raises, goes through."""
-        losses = torch.zeros(len(jobs), dtype=torch.float64, device=self._trainer.device)
-        tasks = [
-            Task(self._trainer.client(job, {}), sent, losses, row) for row, (job, sent) in enumerate(zip(jobs, sents))
-        ]
+        trainer = self._trainer
+        losses = torch.zeros(len(jobs), dtype=torch.float64, device=trainer.device)
+        clients = [trainer.client(job, {}) for job in jobs]
+        tasks = [Task(client, trainer, sent, losses, row) for row, (client, sent) in enumerate(zip(clients, sents))]
         if not self._module.training:  # it goes through all of its parts
             self._module.train()
         if self._plain:

@@ -72,9 +72,17 @@ def check_fields(key: str, target: Any, params: Mapping[str, Any]) -> dict[str, 
         error = failure.errors()[0]
         if error["type"] == "missing":
             raise JobError(f"{key}.{error['loc'][0]}: required by {_name(target)}, but missing") from None
-        message = error["msg"].removeprefix("Input ").removeprefix("Value error, ")
-        raise JobError(f"{key}.{'.'.join(map(str, error['loc']))} = {error['input']!r}: {message}") from None
+        message, place, given = _message(error), ".".join(map(str, error["loc"])), error["input"]
+        field, *within = error["loc"]
+        kinds = [other for other in failure.errors() if other["loc"][0] == field]
+        if len(kinds) > 1 and isinstance(within[0], str):  # it is of none of the types that the field may have
+            message, place, given = ", or ".join(dict.fromkeys(map(_message, kinds))), field, params[field]
+        raise JobError(f"{key}.{place} = {given!r}: {message}") from None
     return {name: getattr(checked, name) for name in params}
+
+
+def _message(error: Mapping[str, Any]) -> str:
+    return error["msg"].removeprefix("Input ").removeprefix("Value error, ")
 
 
 def _default(field: dataclasses.Field) -> Any:

@@ -148,6 +148,10 @@ class Fit(Learners):
                 self.step(batch, vector, optimizer)
         return vector
 
+    def risk(self, w: Tensor) -> float:
+        """Mean loss of `w` on the client's training samples, in eval mode; nothing is trained."""
+        return self._trainer.risk(w, self.client)
+
     def _prepare(self, vector: Tensor) -> torch.optim.Optimizer:
         return self._trainer.prepare(vector, self.client.lr)
 
@@ -331,6 +335,12 @@ class Trainer:
                 loss.add_(self.recipe.loss(logits, labels), alpha=len(labels))
                 right.add_((logits.argmax(1) == labels).sum())
         return loss.item() / count, right.item() / count
+
+    def risk(self, w: Tensor, client: Client) -> float:
+        """Mean loss of `w` on a client's training samples, as `evaluate` has it; then on with its training."""
+        loss, _ = self.evaluate(w, self.samples, self._test_batch_size, client.index)
+        self.module.train()
+        return loss
 
     def _forward(self, vector: Tensor, x: Tensor) -> Tensor:
         self.bind(vector)

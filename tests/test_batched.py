@@ -17,7 +17,7 @@ from hpcfl.core import Step, programs
 from hpcfl.errors import JobError
 from hpcfl.jobfile import JobFile
 from hpcfl.schema import JobSpec
-from hpcfl.strategies import FedAvg, FedLC, FedNova, FedProx
+from hpcfl.strategies import QFFL, FedAvg, FedLC, FedNova, FedProx
 from hpcfl.transport.group import Solo
 
 TOLERANCE = 2e-6
@@ -67,6 +67,7 @@ CASES = {
     "fedprox": {"strategy": FedProx(mu=0.5)},
     "fedlc": {"strategy": FedLC(tau=0.5)},
     "fednova": {"strategy": FedNova()},
+    "qffl, which asks for a loss first": {"strategy": QFFL(q=1.5)},
     "two fits": {"strategy": Twice()},
     "whole batches": {"batch_size": 1},
 }

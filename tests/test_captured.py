@@ -9,7 +9,7 @@ from worlds import federation
 
 from hpcfl.captured import Captured, Eager, Recording, obstacle
 from hpcfl.sgd import SGD
-from hpcfl.strategies import FedAvg, FedLC, FedNova, FedProx, Scaffold
+from hpcfl.strategies import APFL, QFFL, Ditto, FedAvg, FedLC, FedNova, FedProx, FedRep, PFedMe, Scaffold
 from hpcfl.transforms import CropFlip
 
 SIZES = (6, 4, 9, 5, 1, 13)
@@ -46,6 +46,11 @@ CASES = {
     "fedlc": {"strategy": FedLC(tau=0.5)},
     "fednova": {"strategy": FedNova()},
     "scaffold": {"strategy": Scaffold()},
+    "ditto": {"strategy": Ditto(lam=0.5)},
+    "apfl": {"strategy": APFL(alpha_rate=1.0)},
+    "pfedme": {"strategy": PFedMe(lam=2.0, local_rounds=2)},
+    "qffl": {"strategy": QFFL()},
+    "fedrep": {"strategy": FedRep(head_epochs=2)},
     "two fits": {"strategy": Twice()},
     "a loss of its own": {"strategy": Smooth()},
     "augmentation": {"transform": CropFlip(padding=1)},

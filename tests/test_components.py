@@ -27,6 +27,11 @@ class Needs:
     tau: float
 
 
+@dataclass(frozen=True)
+class Either:
+    head: list[str] | Annotated[int, Ge(0)] = 1
+
+
 def layers(shape, width, depth=2):
     """Stands for a user's function."""
     return shape, width, depth
@@ -46,7 +51,7 @@ def refuses_kindly():
 
 halved = functools.partial(refuses, size=1)
 number = 5
-TABLE = {"knobs": Knobs, "needs": Needs, "layers": layers}
+TABLE = {"knobs": Knobs, "needs": Needs, "either": Either, "layers": layers}
 
 
 def build(name, *given, **params):
@@ -82,7 +87,7 @@ def test_short_names_and_dotted_paths():
 def test_an_unknown_short_name():
     assert complaint("knob") == "section.part = 'knob': unknown; did you mean knobs?"
     said = complaint("zzz")
-    assert said == "section.part = 'zzz': unknown; valid: knobs, needs, layers, or a dotted path"
+    assert said == "section.part = 'zzz': unknown; valid: knobs, needs, either, layers, or a dotted path"
 
 
 def test_a_path_that_does_not_import():
@@ -135,6 +140,19 @@ def test_a_module_that_fails_when_it_is_imported(user_module, name, text, reason
 )
 def test_params_of_a_dataclass_are_checked_against_its_fields(params, message):
     assert complaint("knobs", **params) == message
+
+
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        ("x", "section.part.head = 'x': should be a valid list, or should be a valid integer"),
+        (-1, "section.part.head = -1: should be a valid list, or should be greater than or equal to 0"),
+        (["a", 1], "section.part.head = ['a', 1]: should be a valid string, or should be a valid integer"),
+    ],
+)
+def test_a_field_of_several_types_says_what_each_of_them_wants(given, message):
+    assert complaint("either", head=given) == message
+    assert (build("either", head=3).head, build("either", head=["a"]).head) == (3, ["a"])
 
 
 def test_defaults_are_fresh_for_every_object():

@@ -56,8 +56,9 @@ def lay_out(folder: Path, text: str) -> Path:
 def bits(path: Path) -> dict[str, np.ndarray]:
     """Everything of a result file that must not depend on ranks."""
     results = open_results(path)
+    numbers = "step", "time", "accuracy", "loss", "train_loss", "failures", "client_loss", "client_accuracy"
     facts = {f"model {name}": tensor for name, tensor in results.model().items()}
-    facts |= {name: results.rounds[name] for name in ("step", "time", "accuracy", "loss", "train_loss", "failures")}
+    facts |= {name: results.rounds[name] for name in numbers}
     facts |= {f"event {name}": results.events[name] for name in SAME}
     return facts | {"reason": results.failures["reason"]}
 

@@ -1,12 +1,17 @@
 """The algorithms: one short file each, and one line in this table."""
 
+from hpcfl.strategies.afl import AFL
+from hpcfl.strategies.apfl import APFL
 from hpcfl.strategies.centralized import Centralized
+from hpcfl.strategies.cfl import CFL
 from hpcfl.strategies.dfedem import DFedEM
+from hpcfl.strategies.ditto import Ditto
 from hpcfl.strategies.fedadam import FedAdagrad, FedAdam, FedYogi
 from hpcfl.strategies.fedasync import FedAsync
 from hpcfl.strategies.fedat import FedAT
 from hpcfl.strategies.fedavg import FedAvg
 from hpcfl.strategies.fedavgm import FedAvgM
+from hpcfl.strategies.fedavgplus import FedAvgPlus
 from hpcfl.strategies.fedbn import FedBN
 from hpcfl.strategies.fedbuff import FedBuff
 from hpcfl.strategies.feddl import FedDL
@@ -14,22 +19,35 @@ from hpcfl.strategies.fedem import FedEM
 from hpcfl.strategies.fedlc import FedLC
 from hpcfl.strategies.fednova import FedNova
 from hpcfl.strategies.fedopt import FedOpt
+from hpcfl.strategies.fedper import FedPer
 from hpcfl.strategies.fedprox import FedProx
+from hpcfl.strategies.fedrep import FedRep
+from hpcfl.strategies.l2sgd import L2SGD
+from hpcfl.strategies.pfedme import PFedMe
+from hpcfl.strategies.qffl import QFFL
 from hpcfl.strategies.scaffold import Scaffold
+from hpcfl.strategies.standalone import Standalone
 from hpcfl.strategies.stepasync import StepAsync
 from hpcfl.strategies.twafl import TWAFL
 
 __all__ = [
+    "AFL",
+    "APFL",
+    "CFL",
+    "L2SGD",
+    "QFFL",
     "STRATEGIES",
     "TWAFL",
     "Centralized",
     "DFedEM",
+    "Ditto",
     "FedAT",
     "FedAdagrad",
     "FedAdam",
     "FedAsync",
     "FedAvg",
     "FedAvgM",
+    "FedAvgPlus",
     "FedBN",
     "FedBuff",
     "FedDL",
@@ -37,9 +55,13 @@ __all__ = [
     "FedLC",
     "FedNova",
     "FedOpt",
+    "FedPer",
     "FedProx",
+    "FedRep",
     "FedYogi",
+    "PFedMe",
     "Scaffold",
+    "Standalone",
     "StepAsync",
 ]
 
@@ -54,10 +76,21 @@ STRATEGIES = {
     "fedyogi": FedYogi,
     "fedadagrad": FedAdagrad,
     "fedopt": FedOpt,
+    "qffl": QFFL,
+    "afl": AFL,
     "fedbn": FedBN,
     "feddl": FedDL,
     "fedem": FedEM,
     "dfedem": DFedEM,
+    "fedavgplus": FedAvgPlus,
+    "fedper": FedPer,
+    "fedrep": FedRep,
+    "ditto": Ditto,
+    "pfedme": PFedMe,
+    "apfl": APFL,
+    "l2sgd": L2SGD,
+    "cfl": CFL,
+    "standalone": Standalone,
     "centralized": Centralized,
     "fedasync": FedAsync,
     "fedbuff": FedBuff,

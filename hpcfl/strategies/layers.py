@@ -11,16 +11,21 @@ from hpcfl.flat import Layout
 __all__ = ["inside", "layers", "norms", "spans"]
 
 
-def spans(key: str, layout: Layout, names: list[str] | None) -> Tensor:
-    """(tensors, 2) int64: where each tensor of the layers `names` begins and ends; None is the last trained layer.
+def spans(key: str, layout: Layout, names: list[str] | int | None) -> Tensor:
+    """(tensors, 2) int64: where each tensor of the layers `names` begins and ends; a number is so many of the last
+    trained layers (modules), and None the last one.
 
     A name is that of a module or of a tensor. JobError, with `key`, for a name that is neither, or if the layers are
     the whole model.
     """
     entries = [entry for entry in layout.entries if entry.kind != "constant"]
-    last = [entry.name for entry in entries if entry.kind == "parameter"][-1].rpartition(".")[0]
+    trained = list(dict.fromkeys(entry.name.rpartition(".")[0] for entry in entries if entry.kind == "parameter"))
+    if isinstance(names, int):
+        if names >= len(trained):
+            raise JobError(f"{key} = {names}: leaves no other layer; there are {len(trained)}: {', '.join(trained)}")
+        names = trained[len(trained) - names :]
     found: set[tuple[int, int]] = set()
-    for name in [last] if names is None else names:
+    for name in trained[-1:] if names is None else names:
         named = [entry for entry in entries if f"{entry.name}.".startswith(f"{name}.")]
         found |= {(entry.offset, entry.offset + entry.size) for entry in named}
         if not named or sum(end - begin for begin, end in found) == layout.size:

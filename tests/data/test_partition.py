@@ -259,7 +259,8 @@ def test_a_limit_need_not_hold_for_every_holder(clients):
         (
             None, None, {},
             "partition.name = 'natural': this dataset does not say whom its samples come from; it can be dealt by iid, "
-            "dirichlet, cluster_dirichlet, pachinko, shards, labels, file, and an .npz or a function of yours can give `holders`",
+            "dirichlet, cluster_dirichlet, pachinko, shards, labels, file, and an .npz or a function of yours can give "
+            "`holders`",
         ),
         (31, HOLDERS, {}, "partition.clients = 31: there are 30 natural holders with at least 1 training samples"),
         (1438, HOLDERS, {}, "partition.clients = 1438: there are only 1,437 training samples"),

@@ -52,6 +52,17 @@ NEUTRAL = {
     "feddl": {"strategy": {"n_clusters": 1}, "schedule": {"c_ratio": 1.0}},
     "fedem": {"strategy": {"n_learners": 1}},
     "dfedem": {**EQUAL_SIZES, "strategy": {"n_learners": 1, "topology": "complete"}, "schedule": {"c_ratio": 1.0}},
+    "qffl": {"strategy": {"q": 0.0}},
+    "afl": {"strategy": {"eta": 0.0}},
+    "fedavgplus": {},
+    "fedper": {"strategy": {"head": 0}},
+    "fedrep": {"strategy": {"head": 0, "head_epochs": 0}},
+    "ditto": {},
+    "pfedme": {"strategy": {"lam": 1e-7, "eta": 1e7}},
+    "apfl": {},
+    "l2sgd": {**ONE_CLIENT, "strategy": {"p": 0.0}},
+    "cfl": {"strategy": {"tol_1": 0.0}},
+    "standalone": ONE_CLIENT,
 }
 OTHER = {
     "fedprox": {"strategy": {"mu": 1.0}},
@@ -73,9 +84,20 @@ OTHER = {
     "feddl": {"strategy": {"alpha": 0.5}},
     "fedem": {},
     "dfedem": {"strategy": {"n_learners": 1, "topology": "ring"}},
+    "qffl": {},
+    "afl": {"strategy": {"eta": 1.0}},
+    "fedper": {},
+    "fedrep": {},
+    "pfedme": {},
+    "l2sgd": {"strategy": {"p": 0.3}},
+    "cfl": {"strategy": {"tol_1": 100.0, "tol_2": 0.0}, "schedule": {"c_ratio": 1.0}},
+    "standalone": {},
 }
+OWN = {"fedavgplus", "ditto", "apfl"}
+"""Algorithms whose server goes FedAvg's way in every setting: what differs are the clients' own models."""
 SERVER_STEPS = {"fedavgm", "fedadam", "fedyogi", "fedadagrad", "fedopt"}
-ROUNDED = {"fedasync", "fedbuff", "stepasync", "twafl", "fednova", "scaffold", "feddl", "dfedem"} | SERVER_STEPS
+ROUNDED = {"fedasync", "fedbuff", "stepasync", "twafl", "fednova", "scaffold", "feddl", "qffl", "afl", "pfedme", "cfl"}
+ROUNDED |= {"dfedem"} | SERVER_STEPS
 """Equal to FedAvg but for rounding: they take the mean in float32 on the server, FedAvg in fixed point; or they add to
 the old model what others replace it by."""
 
@@ -111,7 +133,7 @@ def final(name, changes):
 
 def test_every_algorithm_has_its_settings():
     assert NEUTRAL.keys() == STRATEGIES.keys()
-    assert OTHER.keys() == STRATEGIES.keys() - {"fedavg"}
+    assert OTHER.keys() == STRATEGIES.keys() - {"fedavg"} - OWN
 
 
 @pytest.mark.parametrize("name", NEUTRAL)
@@ -122,6 +144,22 @@ def test_in_its_neutral_setting_it_is_fedavg(name):
 @pytest.mark.parametrize("name", OTHER)
 def test_in_another_setting_it_is_not(name):
     assert not equal(name, final(name, OTHER[name])[0]["w"], final("fedavg", OTHER[name])[0]["w"])
+
+
+@pytest.mark.parametrize("name", sorted(OWN))
+def test_where_the_server_is_fedavg_s_the_clients_own_models_are_not(name):
+    def found(name):
+        parts, pool = build(name, {"client": {**JOB["client"], "test_size": 0.25}})
+        state, jobs = parts.strategy.init(parts.world), [parts.world.job(client, 0, 0.0) for client in range(6)]
+        pool.submit(jobs, lambda client: parts.strategy.send(state, client))
+        state = parts.strategy.combine(state, pool.collect(Step(1, 1.0, tuple(jobs), ())))
+        jobs = [parts.world.job(client, 1, 1.0) for client in range(6)]
+        examined = pool.examine(jobs, lambda client: parts.strategy.send(state, client), dict.fromkeys(range(6), 1))
+        return state["w"], torch.tensor([examined[client][0] for client in range(6)])
+
+    (w, losses), (server, globally) = found(name), found("fedavg")
+    assert torch.equal(w, server)
+    assert not torch.isclose(losses, globally, rtol=1e-3).any()
 
 
 @pytest.mark.parametrize("name", NEUTRAL)
