@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 FITTED = 20
 """E- and M-steps of a client that trains nothing: the learners stand still, and so their losses."""
+WORST = 1e4
+"""A larger loss, infinity or NaN counts as this: normalisation layers that have seen little give such in eval mode."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def em(losses: Tensor, pi: Tensor | None, times: int = 1) -> tuple[Tensor, Tenso
     """(K,) pi and (K, n) q after so many E- and M-steps on the (K, n) losses, from `pi` or from equal parts."""
     pi = losses.new_full((len(losses),), 1 / len(losses)) if pi is None else pi
     for _ in range(times):
-        q = (pi.log()[:, None] - losses).softmax(0)
+        q = (pi.log()[:, None] - losses.nan_to_num(WORST, WORST).clamp(max=WORST)).softmax(0)
         pi = q.mean(1)
     return pi, q
 

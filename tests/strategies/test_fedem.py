@@ -90,6 +90,14 @@ def test_numbers_of_a_first_e_step():
     assert em(losses, torch.tensor([1.0, 0.0]))[0].tolist() == [1.0, 0.0]
 
 
+def test_losses_beyond_all_bounds_leave_the_mixture_finite():
+    worst = torch.tensor([[torch.inf, torch.nan, 3e38, 0.0], [torch.inf, torch.inf, 1.0, torch.nan]])
+    pi, q = em(worst, torch.tensor([0.25, 0.75]))
+    assert q[:, 2:].tolist() == [[0.0, 1.0], [1.0, 0.0]]
+    assert q[0, :2].tolist() == pytest.approx([0.25, 0.25], abs=1e-3)
+    assert pi.sum().item() == pytest.approx(1.0)
+
+
 @pytest.mark.parametrize("changes", [{"epochs": (2, 2), "batch_size": 2}, {"optimizer": torch.optim.Adam}])
 def test_learners_together_or_one_by_one_differ_by_rounding(changes):
     strategy, states, losses = FedEM(n_learners=2), [], []
