@@ -44,6 +44,7 @@ setup(
             "pytest>=8",  # the tests
             "pytest-timeout>=2.3",  # a test that hangs is a failure, not a stuck CI
             "ruff>=0.8",  # lint and format
+            "hypothesis>=6.100",  # what must hold of any families of architectures, tried on many
             "scipy>=1.11",  # writes the .mat files that SVHN's reader is tested on
             WANDB,  # tracking is tested with the real ones
             TENSORBOARD,

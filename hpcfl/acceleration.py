@@ -135,7 +135,9 @@ class Execution:
     def take(self, world: World, given: Device, device: Accelerator) -> Execution:
         """As the job says, tried on one client; JobError if a graph must be and cannot."""
         stream = device.stream()
-        if given.graphs is not False:
+        if given.graphs is True and self._trainer.family:
+            raise JobError('device.graphs = true: clients may have different architectures; valid here: "auto", false')
+        if given.graphs is not False and not self._trainer.family:
             client = int(world.counts.sum(1).argmax())
             sent = self._trainer.strategy.send(self._trainer.strategy.init(world), client)
             refusal = self._capture(world.job(client, 0, 0.0), sent, lambda: device.graph(stream))
@@ -149,8 +151,8 @@ class Execution:
                 for twin, own in beside:
                     Captured(twin, lambda own=own: device.graph(own))
             if given.compile:
-                for twin, _ in beside:
-                    twin.module.compile()
+                for version in (version for twin, _ in beside for version in twin.versions):
+                    version.module.compile()
             self.lanes = [Lane(self._trainer, stream), *(Lane(*lane) for lane in beside)]
         return self
 
@@ -172,7 +174,7 @@ class Execution:
         """How many; one for what `Hindsight` does not train, and for random numbers: all graphs share their seed."""
         if self.batched or self._trainer.strategy.private or (self._captured and self._captured.draws):
             return 1
-        small = self._trainer.layout.size <= SMALL
+        small = max(version.layout.size for version in self._trainer.versions) <= SMALL
         return (SIDE_BY_SIDE if self._captured and small else 1) if given == "auto" else int(given)
 
     def take_over(self, size: int) -> None:

@@ -215,7 +215,7 @@ class Batched:
         size, orders = self._trainer.batch_size, []
         for task in tasks:
             epochs = task.client.epochs if task.wanted.epochs is None else task.wanted.epochs
-            own = self._trainer.places(task.client.id)
+            own = self._trainer.places(task.client)
             if not self._trainer.recipe.shuffle:
                 orders.append([own] * epochs)
                 continue
@@ -286,6 +286,8 @@ def stacked(uploads: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
 
 def obstacle(trainer: Trainer) -> str | None:
     """Why this trainer's clients cannot be trained as one program, or None."""
+    if trainer.family:
+        return "its clients may have different architectures"
     if trainer.strategy.private:
         return "its clients keep private state, and stay with their ranks"
     return unstackable(trainer)

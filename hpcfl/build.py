@@ -25,11 +25,14 @@ from hpcfl.core import World, first_line
 from hpcfl.data import Dataset, Labels, class_counts, find_cache, find_root, find_stage, load, owners
 from hpcfl.errors import JobError, LaunchError
 from hpcfl.execution import choose, stacks_learners
+from hpcfl.family import Family
 from hpcfl.federation import (
     build_compression,
     build_schedule,
     build_world,
     component,
+    cut,
+    deal_models,
     deal_samples,
     hold_out,
     reach_modules,
@@ -37,10 +40,10 @@ from hpcfl.federation import (
 from hpcfl.flat import Layout
 from hpcfl.jobfile import JobFile
 from hpcfl.launch import Placement
-from hpcfl.models import MODELS
+from hpcfl.models import INITIALISERS, MODELS
 from hpcfl.recipe import build_recipe, optimizer_of
 from hpcfl.rng import seed64
-from hpcfl.schema import JobSpec
+from hpcfl.schema import JobSpec, Model
 from hpcfl.strategies import STRATEGIES, FedAvg
 from hpcfl.training import Samples, Trainer
 
@@ -75,10 +78,18 @@ class Parts:
     test: Samples | None
     labels: tuple[str, ...]
     """Names of the classes."""
+    name: str
+    """Of the model, or the first of several."""
     owner: np.ndarray
     """(N,) int32: the client that holds each training sample, or -1."""
     execution: Execution
     """How the clients are trained."""
+
+    @property
+    def architectures(self) -> list[str]:
+        """The name of each client's."""
+        family = self.world.family
+        return [family.names[number] for number in family.of] if family else [self.name] * len(self.world.everyone)
 
     @property
     def batched(self) -> Batched | None:
@@ -90,7 +101,9 @@ class Parts:
         """Equal on ranks that hold the same clients and the same first model."""
         state = hashlib.sha256(self.owner.tobytes())
         state.update(self.world.counts.tobytes())
-        state.update(self.world.initial.cpu().numpy().tobytes())
+        family = self.world.family
+        for initial in (self.world.initial, *(family.initials if family else ())):
+            state.update(initial.cpu().numpy().tobytes())
         return state.hexdigest()[:16]
 
     def evaluate(self, batch_size: int) -> Callable[[Tensor], tuple[float, float]]:
@@ -118,31 +131,39 @@ def assemble(job: JobFile, device: torch.device, *, trains: bool, serves: bool) 
     labels = Labels(dataset.y_train, dataset.classes, dataset.holders)
     dealt = deal_samples(spec, labels, strategy.pooled)
     parts, held_out = hold_out(spec, dataset.y_train, dealt)
-    module = build_model(spec, dataset)
-    layout = Layout.of(module)
+    parts = cut(spec, parts)
+    models, of = deal_models(spec, len(parts))
+    key = "client.models" if spec.client.models else "model"
+    modules = [build_model(spec, key, model, dataset) for model in models]
+    layout, family = Layout.of(modules[0]), build_family(spec, strategy, models, of, modules, device)
     world = build_world(
-        spec, schedule, class_counts(dataset.y_train, parts, dataset.classes), 4 * layout.size,
+        spec, schedule, class_counts(dataset.y_train, parts, dataset.classes),
+        4 * np.array([family.averaged(number) for number in of]) if family else 4 * layout.size,
         pooled=strategy.pooled, travels=functools.partial(strategy.travels, layout),
-        layout=layout, initial=layout.pack(module).to(device),
-        draw=lambda number: layout.pack(build_model(spec, dataset, number)).to(device),
+        layout=layout, initial=family.initial if family else layout.pack(modules[0]).to(device), family=family,
+        draw=lambda number: layout.pack(build_model(spec, key, models[0], dataset, number)).to(device),
         held_out=np.array([len(part) for part in held_out]) if spec.client.test_size else None,
     )  # fmt: skip
-    sampled = dataset.mean, dataset.std, device, wants_channels_last(spec.device, device, module, dataset.shape)
+    last = all(wants_channels_last(spec.device, device, module, dataset.shape) for module in modules)
+    sampled = dataset.mean, dataset.std, device, last
     if spec.device.precision == "bf16":
-        narrow(module)
+        for module in modules:
+            narrow(module)
     train = Samples(dataset.x_train, dataset.y_train, *sampled) if trains else None
-    test = Samples(dataset.x_test, dataset.y_test, *sampled) if serves else None
+    test = Samples(dataset.x_test, dataset.y_test, *sampled) if serves or family else None
     if spec.device.compile:
-        compile_module(module, (train or test).batch(slice(spec.client.batch_size))[0])
-    own = (held_out, spec.server.test_batch_size) if spec.client.test_size else ()
-    trainer = Trainer(world, strategy, module, build_recipe(spec, dataset.classes), train, parts, device, *own)
+        for module in modules:
+            compile_module(module, (train or test).batch(slice(spec.client.batch_size))[0])
+    trainer = Trainer(
+        world, strategy, modules[0], build_recipe(spec, dataset.classes), train, parts, device,
+        held_out if spec.client.test_size else None, spec.server.test_batch_size, modules[1:], test,
+    )  # fmt: skip
     trainer.stacks = stacks_learners(spec, trainer)
     execution = Execution(trainer, choose(spec, schedule, trainer))
     if trains and device.type == "cuda":
         execution.take(world, spec.device, Accelerator())
-    return Parts(
-        world, strategy, schedule, trainer, test, dataset.labels, owners(dealt, len(dataset.y_train)), execution
-    )
+    owner = owners(dealt, len(dataset.y_train))
+    return Parts(world, strategy, schedule, trainer, test, dataset.labels, models[0].name, owner, execution)
 
 
 def build_strategy(spec: JobSpec) -> Any:
@@ -193,27 +214,48 @@ def its_own(target: type) -> list[str]:
     return sorted(names, key=lambda name: (name not in HOOKS, name))
 
 
-def build_model(spec: JobSpec, dataset: Dataset, number: int = 0) -> nn.Module:
-    """The job's module, initialised from the seed (and a `number`), and tried on two samples' worth of zeros."""
+def build_family(
+    spec: JobSpec, strategy: Any, models: list[Model], of: list[int], modules: list[nn.Module], device: torch.device
+) -> Family | None:
+    """The architectures and what the algorithm averages of them; None where all models are alike."""
+    if len(models) == 1:
+        return None
+    if not hasattr(strategy, "groups"):
+        able = ", ".join(name for name, target in STRATEGIES.items() if hasattr(target, "groups"))
+        raise JobError(
+            f"client.models: strategy = {spec.strategy.name!r} averages models that are alike, and there are "
+            f"{len(models)} different ones; valid: {able}"
+        )
+    said = [model.name for model in models]
+    names = [name if said.count(name) == 1 else f"{name}-{1 + said[:k].count(name)}" for k, name in enumerate(said)]
+    layouts = [Layout.of(module) for module in modules]
+    initials = [layout.pack(module).to(device) for layout, module in zip(layouts, modules)]
+    return Family.plan(names, layouts, initials, of, strategy.groups)
+
+
+def build_model(spec: JobSpec, key: str, model: Model, dataset: Dataset, number: int = 0) -> nn.Module:
+    """A module of the job, initialised from the seed (and a `number`), and tried on two samples' worth of zeros."""
     torch.manual_seed(seed64(spec.seed, "model", *([number] if number else [])))
-    given = (dataset.shape, dataset.classes) if spec.model.name in MODELS else ()
-    if given and "tokens" in inspect.signature(MODELS[spec.model.name]).parameters:
+    given = (dataset.shape, dataset.classes) if model.name in MODELS else ()
+    if given and "tokens" in inspect.signature(MODELS[model.name]).parameters:
         given += (dataset.tokens,)  # a model that reads text
-    module = make("model", spec.model, MODELS, *given)
+    module = make(key, model, MODELS, *given)
     if not isinstance(module, nn.Module):
-        raise JobError(f"model = {spec.model.name!r}: gives a {type(module).__name__}, not a torch.nn.Module")
+        raise JobError(f"{key} = {model.name!r}: gives a {type(module).__name__}, not a torch.nn.Module")
+    if model.init:
+        make(f"{key}.init", model.init, INITIALISERS, module)
     try:
         with torch.no_grad():
             out = module.eval()(torch.zeros(2, *dataset.shape, dtype=torch.int64 if dataset.tokens else torch.float32))
     except Exception as failure:
         raise JobError(
-            f"model = {spec.model.name!r}: does not take samples of shape {tuple(dataset.shape)} "
+            f"{key} = {model.name!r}: does not take samples of shape {tuple(dataset.shape)} "
             f"({spec.data.name}): {first_line(failure)}"
         ) from None
     if not isinstance(out, Tensor) or tuple(out.shape) != (2, dataset.classes):
         shape = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
         raise JobError(
-            f"model = {spec.model.name!r}: two samples give {shape}, but {dataset.classes} classes need "
+            f"{key} = {model.name!r}: two samples give {shape}, but {dataset.classes} classes need "
             f"(2, {dataset.classes}); many models take params = {{num_classes = {dataset.classes}}}"
         )
     return module

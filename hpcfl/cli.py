@@ -112,7 +112,8 @@ def plan(job: str, overrides: tuple[str, ...], model_bytes: float, ranks: int | 
 
 @cli.command()
 @click.argument("file", metavar="FILE")
-def show(file: str) -> None:
+@click.option("--sharing", is_flag=True, help="Print which tensors the clients' architectures average with which.")
+def show(file: str, sharing: bool) -> None:
     """Print what ran, where, and how it went."""
     from pathlib import Path
 
@@ -120,7 +121,26 @@ def show(file: str) -> None:
 
     from hpcfl.report import show as show_results
 
-    show_results(Path(file), Console(highlight=False))
+    show_results(Path(file), Console(highlight=False), shared=sharing)
+
+
+@cli.command()
+@click.argument("results", nargs=-1, required=True, metavar="RESULTS...")
+@click.option("--format", "form", type=click.Choice(["text", "markdown", "latex"]), default="text", show_default=True)
+def table(results: tuple[str, ...], form: str) -> None:
+    """Print the table of many runs, result files or folders of them: dataset, model and scheme against V1, V2, ...
+
+    Accuracies are in percent, with mean and standard deviation over the seeds: of each architecture over its clients.
+    """
+    from pathlib import Path
+
+    from hpcfl.report.grid import FORMATS
+    from hpcfl.report.table import tabulate
+
+    grid, notes = tabulate([Path(path) for path in results])
+    click.echo(FORMATS[form](grid))
+    for note in notes:
+        click.echo(note, err=True)
 
 
 @cli.command()

@@ -78,8 +78,8 @@ class Collective:
         failed = tuple(update for update in updates if update.failure is not None)
         return Cohort(arrived, failed, means, each, step=step.index, group=step.group)
 
-    def examine(self, jobs: Sequence[Job], send: Send, after: dict[int, int]) -> dict[int, tuple[float, float]]:
-        """client -> (loss, accuracy) of its own model on its held-out share, after so many of its jobs.
+    def examine(self, jobs: Sequence[Job], send: Send, after: dict[int, int]) -> dict[int, list[float]]:
+        """client -> what `Trainer.examine` finds, after so many of its jobs.
 
         The jobs say who is asked, and from which server step's model. Not while jobs are under way.
         """
@@ -161,14 +161,14 @@ class Collective:
             return Share(order, trainer, self._sums)
         return Hindsight(order, trainer, self._sums, self._lanes)
 
-    def _examine(self, order: Order) -> dict[int, tuple[float, float]]:
+    def _examine(self, order: Order) -> dict[int, list[float]]:
         """Examine this rank's share; on rank 0 everybody's answers."""
         hands = singly(self._hands(order, 1))
         rows = examine(order, hands[self._transport.rank], self._trainer)
-        table = torch.full((max(map(len, hands)), 3), -1.0, dtype=torch.float64)
-        table[: len(rows)] = torch.tensor(rows, dtype=torch.float64).view(-1, 3)
+        table = torch.full((max(map(len, hands)), 1 + self._trainer.figures), -1.0, dtype=torch.float64)
+        table[: len(rows)] = torch.tensor(rows, dtype=torch.float64).view(-1, table.shape[1])
         answers = [row for report in self._transport.gather(table) for row in report.tolist() if row[0] >= 0]
-        return {int(client): (loss, accuracy) for client, loss, accuracy in answers}
+        return {int(client): found for client, *found in answers}
 
     def _keep(self, keep: Keep) -> list[Report]:
         """Write this rank's file; on rank 0 how that went everywhere."""

@@ -128,13 +128,14 @@ class Feedback:
 
     def local(self, fit: Any, sent: dict[str, Tensor], client: Any) -> dict[str, Tensor]:
         uploads = dict(super().local(fit, sent, client))
-        for name in {MODEL, CHANGE} & uploads.keys():
-            y = uploads[name] - sent[name] if name == MODEL else uploads[name]
+        base = client.part(sent[MODEL]) if MODEL in uploads else None
+        for name in [name for name in (MODEL, CHANGE) if name in uploads and uploads[name].numel()]:
+            y = uploads[name] - base if name == MODEL else uploads[name]
             if (kept := f"left of {name}") in client.state:
                 y = y + client.state[kept]
             arrives = self.compression(y.flatten(), client.stream(f"compression of {name}")).view_as(y)
             client.state[kept] = y - arrives
-            uploads[name] = sent[name] + arrives if name == MODEL else arrives
+            uploads[name] = base + arrives if name == MODEL else arrives
         return uploads
 
 

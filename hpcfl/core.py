@@ -18,6 +18,7 @@ from hpcfl.rng import stream
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from hpcfl.family import Family
     from hpcfl.flat import Layout
 
 
@@ -45,11 +46,15 @@ class World:
     travels: Callable[[int], float] = whole_model
     """server step -> the share of the model that travels in its jobs."""
     layout: Layout | None = None
-    """The model vector's layout; None where only the schedule is wanted."""
+    """The model vector's layout; None where only the schedule is wanted. Of a family that of its first architecture."""
     initial: Tensor | None = None
-    """(P,) float32: the model every run of this seed starts from."""
+    """(P,) float32: the model every run of this seed starts from; with a family all that its clients average."""
     draw: Callable[[int], Tensor] | None = None
     """number -> (P,) another model to start from; 0 is `initial`."""
+    family: Family | None = None
+    """The clients' architectures and what they average, for an algorithm that lets them differ."""
+    slices: int = 1
+    """Of each client's training samples; a job is on one of them."""
     held_out: np.ndarray | None = None
     """(clients,) int64: samples that each client keeps back to evaluate its own model; None where none does."""
     unseen: np.ndarray | None = None
@@ -68,8 +73,16 @@ class World:
         return self.counts if self.unseen is None else np.concatenate([self.counts, self.unseen])
 
     def examples(self, client: int) -> int:
-        """Training samples of the client."""
+        """Training samples of the client, in all of its slices."""
         return self._examples[client]
+
+    def span(self, client: int, version: int, visit: int = 0) -> tuple[int, int]:
+        """(begin, end) of the client's training samples that a job is on: the slice whose turn it is."""
+        examples = self.examples(client)
+        if self.slices == 1:
+            return 0, examples
+        turn = (version + max(0, visit)) % self.slices
+        return examples * turn // self.slices, examples * (turn + 1) // self.slices
 
     def job_epochs(self, client: int, version: int, visit: int = 0) -> int:
         """Local epochs of one job; the same wherever and whenever it is asked."""
@@ -82,8 +95,8 @@ class World:
         It begins when the client's window of availability is open; the waiting is part of the job.
         `visit` counts the client's jobs from that same model: 0 for the first.
         """
-        examples = self.examples(client)
-        epochs = self.job_epochs(client, version, visit)
+        begin, end = self.span(client, version, visit)
+        examples, epochs = end - begin, self.job_epochs(client, version, visit)
         steps = epochs * math.ceil(examples / self.batch_size)
         waiting = self.devices.wait(client, start)
         finish = start + (waiting + self.devices.duration(client, steps, self.travels(version)))

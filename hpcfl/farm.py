@@ -22,7 +22,7 @@ from hpcfl.checkpoint.vault import Report, Vault, home
 from hpcfl.core import Cohort, Job, Send, Step, Update, World, shares
 from hpcfl.errors import JobError
 from hpcfl.messages import IDLE, STOP, Keep, Order, hear_order
-from hpcfl.share import Share, Sums, examine
+from hpcfl.share import Share, Sums, examine, places
 from hpcfl.tenders import Queue, Tenders
 from hpcfl.training import Trainer
 from hpcfl.transport.group import Transport
@@ -69,7 +69,7 @@ class Farm:
         least_waiting = math.inf if wall_clock else 1 if private else len(self._workers)
         self._tenders = Tenders(
             self._queues, self._channels, self._names, timeout_s, least_waiting,
-            self._arrive, self._examined.extend, self._kept.append,
+            self._arrive, self._examined.extend, self._kept.append, trainer.figures,
         )  # fmt: skip
         self._changed = self._tenders.changed
         if transport.rank == 0:
@@ -112,8 +112,8 @@ class Farm:
             group=step.group,
         )
 
-    def examine(self, jobs: Sequence[Job], send: Send, after: dict[int, int]) -> dict[int, tuple[float, float]]:
-        """client -> (loss, accuracy) of its own model on its held-out share, after so many of its jobs.
+    def examine(self, jobs: Sequence[Job], send: Send, after: dict[int, int]) -> dict[int, list[float]]:
+        """client -> what `Trainer.examine` finds, after so many of its jobs.
 
         The jobs say who is asked, and from which server step's model. It goes before all that waits to be trained.
         """
@@ -133,7 +133,7 @@ class Farm:
                 rows = list(self._examined)
                 self._examined.clear()
             self.bytes_down += sum(order.bytes for order in orders)
-        return {int(client): (loss, accuracy) for client, loss, accuracy in rows}
+        return {int(client): found for client, *found in rows}
 
     def keep(self, step: int, jobs: Sequence[int]) -> Callable[[], list[Report]]:
         """Let the ranks write their clients' private state after so many of their jobs; what is given waits for that.
@@ -273,14 +273,15 @@ class Farm:
                     )
                 each[name] = values
                 continue
-            if len(values) == 1:
+            family = self._trainer.family
+            if len(values) == 1 and not family:
                 means[name] = values[0].float()
                 continue
             counts = [update.job.counts(how) for update, _ in arrived]
             planned = sum(job.counts(how) for job in step.done)
-            total = self._sums.fresh(name, tuple(values[0].shape))
-            for value, count in zip(values, counts):
-                total.add(value, count / planned)
+            total = self._sums.fresh(name, (family.size,) if family else tuple(values[0].shape))
+            for (update, _), value, count in zip(arrived, values, counts):
+                total.add(value, count / planned, places(family, update.job))
             total.settle()
             by_client = sorted((update.job.client, count / planned) for (update, _), count in zip(arrived, counts))
             means[name] = total.mean(sum(weight for _, weight in by_client))

@@ -19,13 +19,15 @@ from hpcfl.errors import HpcflError, JobError
 from hpcfl.jobfile import JobFile
 from hpcfl.rng import stream
 from hpcfl.schedule import SCHEDULES
-from hpcfl.schema import ClientDevice, Component, JobSpec
+from hpcfl.schema import ClientDevice, Component, JobSpec, Model
 
 __all__ = [
     "build_compression",
     "build_devices",
     "build_schedule",
     "build_world",
+    "cut",
+    "deal_models",
     "deal_samples",
     "foresee",
     "hold_out",
@@ -48,6 +50,7 @@ def foresee(job: JobFile, model_bytes: float = 0.0) -> tuple[Any, World]:
     pooled = is_pooled(spec)
     parts, _ = hold_out(spec, labels.y, deal_samples(spec, labels, pooled))
     counts = class_counts(labels.y, parts, labels.classes)
+    deal_models(spec, len(parts))
     return schedule, build_world(spec, schedule, counts, model_bytes, pooled=pooled)
 
 
@@ -101,6 +104,25 @@ def deal_samples(spec: JobSpec, labels: Labels, pooled: bool) -> list[np.ndarray
     return parts
 
 
+def deal_models(spec: JobSpec, clients: int) -> tuple[list[Model], list[int]]:
+    """The architectures, and for each client which of them it has, by number; rows that say the same are one."""
+    if not spec.client.models:
+        return [spec.model], [0] * clients
+    if spec.model != Model():
+        raise JobError(f"model = {spec.model.name!r}: client.models says which client has which; give one of the two")
+    rows = [(Model(**row.model_dump(exclude={"count"})), row.count) for row in spec.client.models]
+    if (said := sum(count for _, count in rows)) != clients:
+        each = " + ".join(str(count) for _, count in rows)
+        raise JobError(f"client.models: the counts add up to {each} = {said}, but there are {clients} clients")
+    models: list[Model] = []
+    of: list[int] = []
+    for model, count in rows:
+        if model not in models:
+            models.append(model)
+        of += [models.index(model)] * count
+    return models, of
+
+
 def hold_out(spec: JobSpec, labels: np.ndarray, parts: list[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Each client's samples for training, and those that it keeps back for its own evaluation (`client.test_size`).
 
@@ -115,11 +137,23 @@ def hold_out(spec: JobSpec, labels: np.ndarray, parts: list[np.ndarray]) -> tupl
     return [part[~held] for part, held in pairs], [part[held] for part, held in pairs]
 
 
+def cut(spec: JobSpec, parts: list[np.ndarray]) -> list[np.ndarray]:
+    """Each client's training samples slice by slice (`client.slices`): at random, and within one as the dataset has
+    them."""
+    slices = spec.client.slices
+    if slices == 1:
+        return parts
+    rng = stream(spec.seed, "slices")
+    dealt = [rng.permutation(part) for part in parts]
+    borders = [[len(part) * turn // slices for turn in range(1, slices)] for part in parts]
+    return [np.concatenate([np.sort(piece) for piece in np.split(*both)]) for both in zip(dealt, borders)]
+
+
 def build_world(
     spec: JobSpec,
     schedule: Any,
     counts: np.ndarray,
-    model_bytes: float,
+    model_bytes: float | np.ndarray,
     *,
     pooled: bool,
     travels: Callable[[int], float] = whole_model,
@@ -127,9 +161,13 @@ def build_world(
 ) -> World:
     """The world of `counts` (clients, classes) samples; the schedule is asked for its groups, and then tried on it.
 
-    `pooled`: they are one client's instead of all. `model` is the layout and the initial vector, where there are any.
+    `model_bytes`: what each client receives, and sends uncompressed; an array where their models differ. `pooled`: they
+    are one client's instead of all. `model` is the layout and the initial vector, where there are any.
     """
-    epochs = spec.client.epochs
+    epochs, slices, examples = spec.client.epochs, spec.client.slices, counts.sum(1)
+    if ((examples > 0) & (examples < slices)).any():
+        client = int(np.where(examples, examples, slices).argmin())
+        raise JobError(f"client.slices = {slices}: client {client} has only {examples[client]} training samples")
     settings: dict[str, Any] = {
         "seed": spec.seed,
         "rounds": spec.rounds,
@@ -138,6 +176,7 @@ def build_world(
         "batch_size": spec.client.batch_size,
         "epochs": (epochs, epochs) if isinstance(epochs, int) else (epochs[0], epochs[1]),
         "devices": build_devices(spec, len(counts), model_bytes, pooled),
+        "slices": slices,
         "travels": travels,
         **model,
     }
@@ -156,7 +195,7 @@ def build_compression(spec: JobSpec) -> Compression:
     return make("communication.compression", spec.communication.compression, COMPRESSIONS)
 
 
-def build_devices(spec: JobSpec, clients: int, model_bytes: float, pooled: bool = False) -> Devices:
+def build_devices(spec: JobSpec, clients: int, model_bytes: float | np.ndarray, pooled: bool = False) -> Devices:
     """The devices of [client.device]. One client instead of all (`centralized`) has none of their particulars."""
     given = spec.client.device
     if pooled:
@@ -176,13 +215,19 @@ def build_devices(spec: JobSpec, clients: int, model_bytes: float, pooled: bool 
         step_s,
         stale_delays(stale, clients, spec.seed),
         transfer_s(model_bytes, given.download_bandwidth, clients),
-        transfer_s(build_compression(spec).bytes(model_bytes / 4), given.upload_bandwidth, clients),
+        transfer_s(upload_bytes(spec, model_bytes), given.upload_bandwidth, clients),
         given.dropout,
         *windows,
     )
 
 
-def transfer_s(model_bytes: float, bandwidth: float | None, clients: int) -> np.ndarray:
+def upload_bytes(spec: JobSpec, model_bytes: float | np.ndarray) -> float | np.ndarray:
+    """Bytes of a model that was made smaller."""
+    smaller = build_compression(spec).bytes
+    return np.array([smaller(each / 4) for each in model_bytes]) if np.ndim(model_bytes) else smaller(model_bytes / 4)
+
+
+def transfer_s(model_bytes: float | np.ndarray, bandwidth: float | None, clients: int) -> np.ndarray:
     """(clients,) seconds that a whole model takes."""
     return np.full(clients, model_bytes / bandwidth if bandwidth else 0.0)
 

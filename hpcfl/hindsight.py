@@ -74,7 +74,7 @@ class Hindsight(Share):
             with lane.running():
                 try:
                     uploads, fit = lane.trainer.train(job, self._order.sent(job))
-                    done.append((job, uploads, fit, self._misshapen(uploads)))
+                    done.append((job, uploads, fit, self._misshapen(uploads, job)))
                 except Exception as failure:
                     done.append((job, {}, None, located(failure)))
         for lane in self._lanes:
@@ -86,7 +86,7 @@ class Hindsight(Share):
     def _train_together(self, program: Program, batched: Batched) -> bool:
         try:
             trained = batched.train(program, [self._order.sent(job) for job in program])
-            reason = self._misshapen({name: values[0] for name, values in trained.uploads.items()})
+            reason = self._misshapen({name: values[0] for name, values in trained.uploads.items()}, program[0])
         except Exception:
             return False
         if reason is not None:

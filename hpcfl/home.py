@@ -21,8 +21,9 @@ class Homes:
     older states are kept until it has asked for a newer one.
     """
 
-    def __init__(self, first: State, history: bool):
-        self._first, self.history = first, history
+    def __init__(self, first: State, history: bool, each: Sequence[State] = ()):
+        """`first`: what a client has at first; `each`: so client by client, where that differs."""
+        self._first, self._each, self.history = first, each, history
         self._jobs: dict[int, int] = {}
         self._states: dict[int, list[tuple[int, State]]] = {}
 
@@ -36,7 +37,7 @@ class Homes:
         states = self._states.get(client, [])
         while len(states) > 1 and states[1][0] <= jobs:
             states.pop(0)
-        return dict(states[0][1] if states and states[0][0] <= jobs else self._first)
+        return dict(states[0][1] if states and states[0][0] <= jobs else self._begun(client))
 
     def stand(self, jobs: Sequence[int]) -> dict[int, tuple[list[str], State]]:
         """Each client that keeps something, after `jobs[client]` of its jobs: which names it has as all have at first,
@@ -45,7 +46,7 @@ class Homes:
         found = {}
         for client in sorted(self._states):
             state = self.after(client, jobs[client])
-            common = [name for name, tensor in state.items() if tensor is self._first.get(name)]
+            common = [name for name, tensor in state.items() if tensor is self._begun(client).get(name)]
             found[client] = common, {name: tensor for name, tensor in state.items() if name not in common}
         return found
 
@@ -53,7 +54,7 @@ class Homes:
         """The client comes from somewhere else, after so many jobs, with what `stand` said of it."""
         self._jobs[client] = jobs
         if own is not None:
-            self._states[client] = [(jobs, {**{name: self._first[name] for name in common}, **own})]
+            self._states[client] = [(jobs, {**{name: self._begun(client)[name] for name in common}, **own})]
 
     def keep(self, client: int, state: State) -> None:
         """Store what it has as the job ends: copies, since a vector of the work space ends with the job."""
@@ -69,4 +70,7 @@ class Homes:
 
     def _latest(self, client: int) -> State:
         states = self._states.get(client)
-        return states[-1][1] if states else self._first
+        return states[-1][1] if states else self._begun(client)
+
+    def _begun(self, client: int) -> State:
+        return self._each[client] if self._each else self._first

@@ -16,7 +16,7 @@ from hpcfl.pinned import upload
 from hpcfl.strategies import FedAvg
 
 if TYPE_CHECKING:
-    from hpcfl.training import Client
+    from hpcfl.client import Client
 
 __all__ = ["Learners", "each", "mean_loss"]
 

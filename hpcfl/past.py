@@ -73,7 +73,7 @@ class Past:
             tensors = {id(tensor): tensor for tensor in parts.strategy.init(world).values()}.values()
             one = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
         else:
-            one = 4 * world.layout.size
+            one = 4 * len(world.initial)
         require_room(self.folder, (given.keep + 1) * one if given.every else one)
 
     def keeper(

@@ -91,7 +91,7 @@ def serve(
         "delay": world.devices.delay_s,
         **({} if world.held_out is None else {"held_out": world.held_out}),
         **({"unseen": 1 * (np.arange(len(world.everyone)) >= world.clients)} if world.unseen is not None else {}),
-        "architecture": np.array([spec.model.name] * len(world.everyone), dtype=object),
+        "architecture": np.array(parts.architectures, dtype=object),
     }
     # Open MPI gives rank 0 a terminal of its own, whatever its output really goes to
     live = environment["launcher"] != "openmpi"
@@ -102,9 +102,12 @@ def serve(
             outlook.place = f"after round {checkpoint.step} of {world.rounds}"
             progress.line(f"goes on after round {checkpoint.step} of {outlook.file}")
         else:
-            writer.start(job.text, spec.resolved(), environment, clients, parts.labels, parts.owner)
+            writer.start(job.text, spec.resolved(), environment, clients, parts.labels, parts.owner, parts.world.family)
+        if world.family and world.family.note:
+            progress.line(f"note: {world.family.note}")
         record = Recorder(
-            world, pool, writer, progress, parts.evaluate(spec.server.test_batch_size), parts.trainer.constants(),
+            world, pool, writer, progress, parts.evaluate(spec.server.test_batch_size),
+            [version.constants() for version in parts.trainer.versions],
             trackers=trackers, send=parts.strategy.send, recorded=parts.strategy.recorded,
             evaluate_every=spec.server.evaluate_every,
             keep_every=spec.results.keep_every, upload_bytes=build_compression(spec).bytes,
@@ -136,9 +139,9 @@ def open_results(job: JobFile, path: Any, past: Past, parts: build.Parts) -> Wri
     """The result file, made before any rank trains: what cannot be written, or tracked, is known now."""
     require(job.spec.tracking)
     kept = 1 + (job.spec.rounds // job.spec.results.keep_every if job.spec.results.keep_every else 0)
-    expected = kept * 4 * parts.world.layout.size + job.spec.rounds * 200 + parts.owner.nbytes
-    if parts.world.held_out is not None:
-        expected += 16 * len(parts.world.everyone) * (1 + job.spec.rounds // job.spec.server.evaluate_every)
+    expected = kept * 4 * len(parts.world.initial) + job.spec.rounds * 200 + parts.owner.nbytes
+    if parts.world.held_out is not None or parts.world.family:
+        expected += 32 * len(parts.world.everyone) * (1 + job.spec.rounds // job.spec.server.evaluate_every)
     overwrite, resumes = job.spec.results.overwrite or past.overwrite, past.checkpoint is not None
     writer = Writer(path, overwrite=overwrite, expected_bytes=expected, resumes=resumes)
     try:

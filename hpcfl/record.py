@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -29,7 +29,7 @@ class Recorder:
         writer: Any,
         progress: Reporter,
         evaluate: Callable[[Tensor], tuple[float, float]],
-        constants: dict[str, np.ndarray],
+        constants: Sequence[Mapping[str, np.ndarray]],
         *,
         send: Callable[[dict[str, Tensor], int], dict[str, Tensor]],
         recorded: Sequence[str] = (),
@@ -41,17 +41,16 @@ class Recorder:
         wall_clock: bool = False,
         before: Mapping[str, Any] | None = None,
     ):
-        """`before`: what `counted` said where a run is resumed."""
+        """`constants`: of each architecture the tensors that are not in its vector. `before`: what `counted` said where
+        a run is resumed."""
         self._world, self._pool, self._writer, self._progress = world, pool, writer, progress
         self._evaluate, self._trackers, self._outlook = evaluate, trackers, outlook
         self._evaluate_every, self._keep_every = evaluate_every, keep_every
-        self._layout = [
-            (entry.name, entry.shape, entry.kind, constants[entry.name] if entry.kind == "constant" else entry.offset)
-            for entry in world.layout.entries
-        ]
+        self._constants = constants
         self._send, self._recorded, self._wall_clock, self._upload_bytes = send, recorded, wall_clock, upload_bytes
         self._jobs = list(before["jobs"]) if before else [0] * world.clients
-        self._own = np.full((2, len(world.everyone)), math.nan)
+        self._own = np.full((4, len(world.everyone)), math.nan)
+        """Of each client's own model: loss and accuracy on its held-out share, and on the test set."""
         self._examining = 0.0
         self._begin = perf_counter() - (before["wall_s"] if before else 0.0)
 
@@ -66,19 +65,20 @@ class Recorder:
         for job in step.done:
             self._jobs[job.client] += 1
         self._own[:], self._examining = math.nan, 0.0
-        if self._world.held_out is None or not self._due(step, updates):
+        world = self._world
+        if (world.held_out is None and world.family is None) or not self._due(step, updates):
             return
         begin = perf_counter()
-        asked = np.flatnonzero(self._world.held_out).tolist()
+        asked = list(range(len(world.everyone))) if world.family else np.flatnonzero(world.held_out).tolist()
         if not asked:
             return
-        jobs = [self._world.job(client, step.index, step.time) for client in asked]
-        jobs_of = [*self._jobs, *[0] * (len(self._own[0]) - self._world.clients)]
+        jobs = [world.job(client, step.index, step.time) for client in asked]
+        jobs_of = [*self._jobs, *[0] * (len(world.everyone) - world.clients)]
         after = {client: NOW if self._wall_clock else jobs_of[client] for client in asked}
         for client, found in self._pool.examine(jobs, lambda client: self._send(state, client), after).items():
-            self._own[:, client] = found
+            self._own[: len(found), client] = found
         self._examining = perf_counter() - begin
-        self._writer.clients(step.index, *self._own)
+        self._writer.clients(step.index, *self._own[: len(found)])
 
     def _due(self, step: Step, updates: Cohort) -> bool:
         last = step.index == self._world.rounds
@@ -90,7 +90,7 @@ class Recorder:
         begin = perf_counter()
         loss, accuracy = math.nan, math.nan
         if self._due(step, updates):
-            loss, accuracy = self._evaluate(state["w"])
+            loss, accuracy = self._own[2:].mean(1).tolist() if self._world.family else self._evaluate(state["w"])
         evaluating = perf_counter() - begin + self._examining
         seconds = self._pool.seconds
         examples = sum(update.job.examples for update in updates)
@@ -118,19 +118,36 @@ class Recorder:
         events = [event(update.job, update) for update in (*updates.updates, *updates.failures)]
         self._writer.step(row, [*events, *(lost(job, status) for job, status in step.lost)])
         if updates.updates and (last or (self._keep_every and step.index % self._keep_every == 0)):
-            self._keep(step.index, state)
+            for name, vector, layout in self._models(state["w"]):
+                self._writer.model(step.index, vector.cpu().numpy(), layout, name)
+            for name in self._recorded:
+                self._writer.state(step.index, name, state[name].cpu().numpy())
         self._trackers.step(row)
         self._outlook.place = f"after round {step.index} of {self._world.rounds}"
         self._progress.step(step.index, len(updates), loss, accuracy, row["client_accuracy"])
 
-    def _keep(self, step: int, state: dict[str, Tensor]) -> None:
-        """The model, or each of the learners where the algorithm has several, and what else it has recorded."""
-        w = state["w"].cpu().numpy()
-        named = {"global": w} if w.ndim == 1 else {f"learner{number}": row for number, row in enumerate(w)}
-        for name, vector in named.items():
-            self._writer.model(step, vector, self._layout, name)
-        for name in self._recorded:
-            self._writer.state(step, name, state[name].cpu().numpy())
+    def _models(self, w: Tensor) -> Iterator[tuple[str, Tensor, list[tuple[Any, ...]]]]:
+        """(name, vector, layout) of what the file keeps: the one model, each learner where there are several, or what
+        the server has of each architecture.
+        """
+        family = self._world.family
+        kept = [("global", w, {entry.name: entry.offset for entry in self._world.layout.entries}, self._world.layout)]
+        if w.dim() > 1:
+            kept = [(f"learner{number}", row, *kept[0][2:]) for number, row in enumerate(w)]
+        if family:
+            layouts = enumerate(zip(family.names, family.layouts))
+            kept = [(name, *family.at_server(number, w), layout) for number, (name, layout) in layouts]
+        for (name, vector, starts, layout), constants in zip(
+            kept, self._constants if family else self._constants * len(kept)
+        ):
+            whole = len(vector) == layout.size
+            rows = [
+                (entry.name, entry.shape, entry.kind, constants[entry.name] if constant else starts[entry.name])
+                for entry in layout.entries
+                if (whole if (constant := entry.kind == "constant") else entry.name in starts)
+            ]
+            if rows:
+                yield name, vector, rows
 
     def _summary(self) -> dict[str, float]:
         """What /rounds has of the clients' own models: means over all held-out samples, and the lowest decile."""
@@ -146,16 +163,18 @@ class Recorder:
 
     def _means(self, some: np.ndarray) -> tuple[float, float, float]:
         """Mean loss, mean accuracy and the accuracy of the lowest decile of those of some clients that were asked."""
-        loss, accuracy = self._own
+        accuracy = self._own[1]
         asked = some & np.isfinite(accuracy)
         if not asked.any():
             return math.nan, math.nan, math.nan
-        means = np.average(self._own[:, asked], axis=1, weights=self._world.held_out[asked])
+        means = np.average(self._own[:2, asked], axis=1, weights=self._world.held_out[asked])
         return *means.tolist(), float(np.quantile(accuracy[asked], 0.1))
 
     def _travelled(self, job: Job) -> int:
         """Elements of the model that the simulated client receives, and sends back."""
-        return round(self._world.layout.size * self._world.travels(job.version))
+        family = self._world.family
+        size = family.averaged(family.of[job.client]) if family else self._world.layout.size
+        return round(size * self._world.travels(job.version))
 
 
 def event(job: Job, update: Update) -> dict[str, Any]:

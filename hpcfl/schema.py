@@ -100,7 +100,20 @@ class Model(Component):
     """The architecture that is trained."""
 
     name: str = "cnn"
-    """mlp, lenet5, cnn, cnn_dropout, cnn1d, char_lstm, or a dotted path such as torchvision.models.resnet18."""
+    """mlp, lenet5, cnn, cnn_dropout, cnn1d, char_lstm; of the families vgg11, 13, 16, 19 (norm, width), resnet20, 32,
+    44, 56, charcnn3 to 6, vdcnn9, 17, 29, 49; or a dotted path such as torchvision.models.resnet18."""
+    init: Component | None = None
+    """How the weights of convolutions and linear layers are drawn from the seed, their biases zero: xavier (gain),
+    kaiming, normal (std), or the dotted path of a function of the module; without it as the model does by itself."""
+
+
+class Version(Model):
+    """One of several architectures, and how many clients have it."""
+
+    name: str
+    """As in `model`."""
+    count: Positive
+    """Clients that have it: the first so many of those that no row before it took."""
 
 
 class Optimizer(Component):
@@ -164,6 +177,9 @@ class Client(Section):
     """Passes over the client's data per job; [a, b] draws them uniformly per job (stragglers do partial work)."""
     batch_size: Positive = 32
     """Samples per local step; the last batch of an epoch may be smaller."""
+    models: list[Version] = []
+    """Architectures that differ from client to client, in place of `model`: rows [[client.models]] with what `model`
+    takes and a `count`. Counts must add up to the clients; the algorithm must be one for it, say max_common."""
     shuffle: bool = True
     """Deal the client's samples to batches anew in every epoch; false keeps them in the order of the dataset."""
     test_size: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -171,6 +187,8 @@ class Client(Section):
     test_clients: Annotated[int, Field(ge=0)] = 0
     """The last so many clients never train: at every evaluation each takes the model as a newcomer does (fits what the
     algorithm fits at home), and is examined on its held-out share."""
+    slices: Positive = 1
+    """Cut each client's training samples at random in so many slices; it trains on one, round by round the next."""
     lr: Rate = 0.01
     """Learning rate of the client's optimizer."""
     lr_schedule: Component | None = None

@@ -14,12 +14,13 @@ from torch import Tensor
 from hpcfl.batched import Batched, Trained
 from hpcfl.core import Job, Program, first_line
 from hpcfl.errors import JobError, TrainingError
+from hpcfl.family import Family
 from hpcfl.flat import largest
 from hpcfl.messages import Order
 from hpcfl.sums import LIMIT, ExactSum, FloatSum
 from hpcfl.training import Trainer
 
-__all__ = ["Share", "Sums", "examine", "located"]
+__all__ = ["Share", "Sums", "examine", "located", "places"]
 
 
 class Sums:
@@ -52,6 +53,7 @@ class Share:
         self._uploads: dict[str, str] = trainer.strategy.uploads
         self._wholes = {how: sum(job.counts(how) for job in order.jobs) for how in ("examples", "clients")}
         self._keep = keep
+        self._family = trainer.family
         self._averaged = [name for name, how in self._uploads.items() if how != "each"]
         self._exact = sums.exact
         summed = [] if keep else self._averaged
@@ -86,12 +88,12 @@ class Share:
             return False
         means = [loss / max(1, examples) for loss, examples in zip(trained.losses.tolist(), trained.examples)]
         taken = perf_counter()
-        if self._all_fit(trained, means):
+        if self._all_fit(trained, means, program):
             self._take_stack(program, trained.uploads)
             reasons = [None] * len(program)
         else:
             each = [{name: values[row] for name, values in trained.uploads.items()} for row in range(len(program))]
-            reasons = [self._unfit(uploads, loss) for uploads, loss in zip(each, means)]
+            reasons = [self._unfit(*given) for given in zip(each, means, program)]
             for job, uploads, reason in zip(program, each, reasons):
                 if reason is None:
                     self._take(job, uploads)
@@ -100,10 +102,10 @@ class Share:
         self.seconds += perf_counter() - taken
         return True
 
-    def _all_fit(self, trained: Trained, losses: list[float]) -> bool:
+    def _all_fit(self, trained: Trained, losses: list[float], program: Program) -> bool:
         """Whether every client's uploads can be taken; said of all at once, in a fraction of the time."""
         return set(trained.uploads) == set(self._uploads) and all(map(math.isfinite, losses)) and all(
-            largest(values, LIMIT) < LIMIT and values.shape[1:] == self._expected(name, values[0])
+            largest(values, LIMIT) < LIMIT and values.shape[1:] == self._expected(name, values[0], program[0])
             for name, values in trained.uploads.items()
         )  # fmt: skip
 
@@ -121,7 +123,7 @@ class Share:
         try:
             uploads, fit = self._trainer.train(job, self._order.sent(job))
             steps, loss = fit.steps, fit.loss.item() / max(1, fit.examples)
-            reason = self._unfit(uploads, loss)
+            reason = self._unfit(uploads, loss, job)
             if reason is None:
                 self._trainer.keep(fit)
                 self._take(job, uploads)
@@ -143,22 +145,22 @@ class Share:
     def _take(self, job: Job, uploads: dict[str, Tensor]) -> None:
         for name, value in uploads.items():
             if name in self.sums:
-                self.sums[name].add(value, self.weight(name, job))
+                self.sums[name].add(value, self.weight(name, job), places(self._family, job))
             else:
                 self.kept[name].append(value.float() if self._keep else value.float().clone())
 
-    def _unfit(self, uploads: dict[str, Tensor], loss: float) -> str | None:
+    def _unfit(self, uploads: dict[str, Tensor], loss: float, job: Job) -> str | None:
         """Why these uploads cannot be taken, or None."""
-        if reason := self._misshapen(uploads):
+        if reason := self._misshapen(uploads, job):
             return reason
         return self._unsound(loss, {name: largest(value, LIMIT) for name, value in uploads.items()})
 
-    def _misshapen(self, uploads: dict[str, Tensor]) -> str | None:
+    def _misshapen(self, uploads: dict[str, Tensor], job: Job) -> str | None:
         """What their names and shapes say against them."""
         if set(uploads) != set(self._uploads):
             return f"local returned {sorted(uploads)}, but the strategy's uploads are {sorted(self._uploads)}"
         for name, value in uploads.items():
-            expected = self._expected(name, value)
+            expected = self._expected(name, value, job)
             if value.shape != expected:
                 return f"upload {name!r} has shape {tuple(value.shape)}, expected {tuple(expected)}"
         return None
@@ -174,8 +176,11 @@ class Share:
                 return f"upload {name!r} diverged: a value of {size:.3g} is beyond the {LIMIT:g} that exact sums hold"
         return None
 
-    def _expected(self, name: str, value: Tensor) -> tuple[int, ...]:
-        """The shape that the upload must have: of an average what was sent, of others that of the first one."""
+    def _expected(self, name: str, value: Tensor, job: Job) -> tuple[int, ...]:
+        """The shape that the upload must have: of an average what was sent, or the part of it that the client's
+        architecture has; of others that of the first one."""
+        if self._family and name in self._averaged:
+            return (self._family.averaged(self._family.of[job.client]),)
         return self._shape(name) if name in self._averaged else tuple(next(iter(self.kept[name]), value).shape)
 
     def _shape(self, name: str) -> tuple[int, ...]:
@@ -184,7 +189,7 @@ class Share:
 
 
 def examine(order: Order, jobs: Sequence[Job], trainer: Trainer) -> list[list[float]]:
-    """For each of some jobs of the order: client, loss and accuracy of its own model on its held-out share."""
+    """For each of some jobs of the order: client, and what `Trainer.examine` found."""
     rows = []
     for job in jobs:
         try:
@@ -193,6 +198,11 @@ def examine(order: Order, jobs: Sequence[Job], trainer: Trainer) -> list[list[fl
             what = f"the evaluation of client {job.client}'s own model failed after step {job.version}"
             raise TrainingError(f"{what}: {located(failure)}") from failure
     return rows
+
+
+def places(family: Family | None, job: Job) -> list[tuple[int, int]] | None:
+    """Where the job's uploads belong in the sums; None where they are as long as these."""
+    return family.places(job.client) if family else None
 
 
 def located(failure: Exception) -> str:

@@ -8,7 +8,7 @@ again, does that rounding in the adder. What it costs against a float32 sum, and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -22,6 +22,8 @@ QUANTUM = 2.0**-35
 SHIFT = 1.5 * 2.0**52 * QUANTUM
 LIMIT = 2.0**51 * QUANTUM
 """65536: largest magnitude of weight * value that fits."""
+Pieces = Sequence[tuple[int, int]]
+"""Where a value (n,) belongs in the sum: (place, size) of its stretches, one behind the other."""
 CHUNK = 1 << 17
 """Elements converted at a time on a CPU: the float64 copy stays in the cache."""
 LARGE = range(1 << 22, 1 << 26)
@@ -44,8 +46,8 @@ class ExactSum:
         flat = self.total.view(-1)
         self._patience = patience(len(flat), device)
         self._chunk = max(1, min(len(flat), CHUNK) if device.type == "cpu" else len(flat))
-        scratch = torch.empty(self._chunk, dtype=torch.float64, device=device)
-        self._chunks = [(total, scratch[: len(total)]) for total in flat.split(self._chunk)]
+        self._scratch = torch.empty(self._chunk, dtype=torch.float64, device=device)
+        self._chunks = [(total, self._scratch[: len(total)]) for total in flat.split(self._chunk)]
         self._shift = torch.tensor(SHIFT, dtype=torch.float64, device=device)
 
     def clear(self) -> None:
@@ -53,11 +55,14 @@ class ExactSum:
         self._empty = True
         self._waiting.clear()
 
-    def add(self, value: Tensor, weight: float) -> None:
+    def add(self, value: Tensor, weight: float, pieces: Pieces | None = None) -> None:
         """Add weight * value; every |weight * value| must be below LIMIT (the caller checks, NaN included).
 
         The value must stay as it is until `patience` of them were added, or the sum is settled.
         """
+        if pieces is not None:
+            self._add_pieces(value, weight, pieces)
+            return
         self._waiting.append((value.reshape(-1), weight))
         if len(self._waiting) == self._patience:
             self._add_up()
@@ -98,6 +103,13 @@ class ExactSum:
             part.copy_(torch.mul(total, 1 / whole, out=scratch))
         return mean
 
+    def _add_pieces(self, value: Tensor, weight: float, pieces: Pieces) -> None:
+        self.settle()
+        self._empty = False
+        for part, whole in pairs(value, self.total, pieces):
+            for total, chunk in zip(whole.split(self._chunk), part.split(self._chunk)):
+                total.add_(self._round(self._scratch[: len(chunk)].copy_(chunk), weight))
+
     def _round(self, value: Tensor, weight: float) -> Tensor:
         """weight * value to the nearest quantum, in place."""
         return torch.add(self._shift, value, alpha=weight, out=value).sub_(self._shift)
@@ -113,9 +125,11 @@ class FloatSum:
         """Begin a new sum in the same memory."""
         self.total.zero_()
 
-    def add(self, value: Tensor, weight: float) -> None:
+    def add(self, value: Tensor, weight: float, pieces: Pieces | None = None) -> None:
         """Add weight * value."""
-        self.total.add_(value.float(), alpha=weight)
+        whole = [(value, self.total)] if pieces is None else pairs(value, self.total, pieces)
+        for part, total in whole:
+            total.add_(part.float(), alpha=weight)
 
     def add_stack(self, values: Tensor, weights: Sequence[float]) -> None:
         """Add weight * value for every row of `values` (n, ...)."""
@@ -127,3 +141,11 @@ class FloatSum:
     def mean(self, whole: float) -> Tensor:
         """The sum divided by `whole`."""
         return self.total / whole
+
+
+def pairs(value: Tensor, total: Tensor, pieces: Pieces) -> Iterator[tuple[Tensor, Tensor]]:
+    """Each piece of a value, with where it belongs in the sum."""
+    begin = 0
+    for place, size in pieces:
+        yield value[begin : begin + size], total[place : place + size]
+        begin += size

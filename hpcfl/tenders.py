@@ -43,11 +43,13 @@ class Tenders:
         arrive: Callable[[Job, Answer], None],
         examined: Callable[[list[list[float]]], None],
         kept: Callable[[Report], None],
+        figures: int,
     ):
-        """`least_waiting`: how many orders must wait for a rank to get one ahead, while it still has one to do."""
+        """`least_waiting`: how many orders must wait for a rank to get one ahead, while it still has one to do.
+        `figures`: how many numbers come of a client that is examined."""
         self._queues, self._channels, self._names = queues, channels, names
         self._timeout_s, self._least_waiting = timeout_s, least_waiting
-        self._arrive, self._examined, self._kept = arrive, examined, kept
+        self._arrive, self._examined, self._kept, self._figures = arrive, examined, kept, figures
         # orders that were sent, but not answered yet, each with when it was
         self._hands: dict[int, deque[tuple[Order | Keep, float]]] = {rank: deque() for rank in queues}
         lock = Lock()
@@ -139,7 +141,7 @@ class Tenders:
                 report = Report.blank()
                 channel.recv(report)
             elif order.after:
-                rows = torch.zeros(len(order.jobs), 3, dtype=torch.float64)
+                rows = torch.zeros(len(order.jobs), 1 + self._figures, dtype=torch.float64)
                 channel.recv(rows)
             else:
                 answered = hear_answer(channel, self._names)

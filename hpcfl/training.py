@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,24 +12,24 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hpcfl.client import Client, Loss
 from hpcfl.core import Job, World
 from hpcfl.flat import Layout
 from hpcfl.home import Homes
 from hpcfl.learners import Learners, mean_loss
 from hpcfl.pinned import upload
-from hpcfl.rng import seed64, stream
+from hpcfl.rng import seed64
 from hpcfl.strategies import FedAvg
 from hpcfl.sums import patience
 
 __all__ = ["Client", "Fit", "Recipe", "Samples", "Trainer"]
 
-Loss = Callable[[Tensor, Tensor], Tensor]
 EXAMINED = -1
 """Stands for the visit where a client's model is examined: its random numbers are no job's."""
 
 
 class Samples:
-    """A dataset that sits on the device; uint8 images are normalised there, batch by batch.
+    """A dataset that sits on the device; uint8 images are normalised there, batch by batch, and uint8 text is widened.
 
     With `channels_last` images lie in memory channel by channel of each pixel, as convolutions on a CPU like it
     best: a step of the two-convolution CNN takes a fifth less time.
@@ -44,7 +44,7 @@ class Samples:
         device: Any,
         channels_last: bool = False,
     ):
-        self._channels_last = channels_last
+        self._channels_last, self._images = channels_last, bool(std)
         self.x = torch.from_numpy(np.require(x, requirements=["C", "W"])).to(device)
         if channels_last:  # through one dimension, which sets the strides right where there is one channel
             samples, channels, height, width = x.shape
@@ -63,7 +63,7 @@ class Samples:
         rows = isinstance(index, Tensor)
         x = self.x.index_select(0, index) if rows else self.x[index]  # a fifth of the time of self.x[index]
         if x.dtype == torch.uint8:
-            x = x * self._scale - self._shift
+            x = x * self._scale - self._shift if self._images else x.long()
         return (x.permute(0, 3, 1, 2) if self._channels_last else x), self.y[index]
 
 
@@ -78,42 +78,6 @@ class Recipe:
     transform: Callable[[Tensor], Tensor] | None = None
     shuffle: bool = True
     """Whether each epoch deals the samples to batches anew."""
-
-
-@dataclass(frozen=True)
-class Client:
-    """A client at work on one job, as a strategy's hooks see it."""
-
-    id: int
-    version: int
-    """The server step whose model it starts from."""
-    visit: int
-    """How many jobs it had from that model before."""
-    index: Tensor
-    """(examples,) its places in the training set."""
-    counts: Tensor
-    """(classes,) int64: its training samples of each class."""
-    epochs: int
-    lr: float
-    loss: Loss
-    """The job's loss(logits, labels)."""
-    seed: int
-    layout: Layout
-    """Where the model's tensors lie in its vector."""
-    state: dict[str, Tensor]
-    """What it keeps at home from job to job, if the strategy is `private`; at first {"w": the initial model}.
-
-    Put new tensors in, change none in place. A job that fails leaves it as it was.
-    """
-
-    @property
-    def examples(self) -> int:
-        """Number of its training samples."""
-        return len(self.index)
-
-    def stream(self, purpose: str) -> np.random.Generator:
-        """This job's own random numbers for `purpose`, the same on any rank."""
-        return stream(self.seed, "client", self.id, self.version, self.visit, purpose)
 
 
 class Fit(Learners):
@@ -191,41 +155,65 @@ class Trainer:
         device: torch.device,
         held_out: list[np.ndarray] | None = None,
         test_batch_size: int = 500,
+        others: Sequence[nn.Module] = (),
+        test: Samples | None = None,
     ):
-        self.layout, self.device = world.layout, device
+        """`others`: the modules of the family's further architectures. `test`: what the clients' own models are
+        examined on, where there is a family, and so no other model to evaluate."""
+        self.device, self.family = device, world.family
         self.strategy, self.recipe, self.samples = strategy, recipe, samples
         self.batch_size = world.batch_size
         self.fit: Callable[[Trainer, Client, dict[str, Tensor]], Fit] = Fit
         """Makes the `fit` of a job: another one where its steps are captured."""
         self.stacks = False
         """Whether the learners of a client are trained as one program."""
-        self._world, self._parts, self._held_out = world, parts, held_out
-        self.homes = Homes({"w": world.initial.to(device)} if strategy.private else {}, history=held_out is not None)
+        self._world, self._parts, self._held_out, self._test = world, parts, held_out, test
+        self.figures = 4 if self.family else 2
+        """Numbers that `examine` finds."""
+        first, each = {"w": world.initial.to(device)} if strategy.private else {}, []
+        if self.family and strategy.private:
+            firsts = [{"w": initial.to(device)} for initial in self.family.initials]
+            each = [firsts[architecture] for architecture in self.family.of]
+        self.homes = Homes(first, history=held_out is not None or self.family is not None, each=each)
         self._test_batch_size = test_batch_size
         counts = torch.from_numpy(world.everyone).to(device)
         self.holdings = [(torch.from_numpy(part).to(device), count) for part, count in zip(parts, counts)]
         """Each client's places in the training set, and its training samples of each class."""
-        self._furnish(module.to(device))
+        self.versions = self._furnish_each([module, *others])
+        """One for each architecture; this is the first."""
 
-    def _furnish(self, module: nn.Module) -> None:
+    def _furnish_each(self, modules: Sequence[nn.Module]) -> list[Trainer]:
+        """One for each module, on the same samples and homes; this is the first."""
+        world, family = self._world, self.family
+        layouts, initials = (family.layouts, family.initials) if family else ([world.layout], [world.initial])
+        versions = [self, *(copy.copy(self) for _ in modules[1:])]
+        for version, module, layout, initial in zip(versions, modules, layouts, initials):
+            version._furnish(module.to(self.device), layout, initial)
+        return versions
+
+    def _furnish(self, module: nn.Module, layout: Layout, initial: Tensor) -> None:
         """The module, and all that is written while it trains."""
-        self.module = module
+        self.module, self.layout = module, layout
         # Gradients lie in one vector only for a strategy that looks at them: it costs 3 % of a small CNN's step.
         corrects = type(self.strategy).correct is not FedAvg.correct
         self.grad = torch.zeros(self.layout.trainable, device=self.device) if corrects else None
         self._spaces: dict[tuple[int, int], Tensor] = {}
         self._turn, self._turns = 0, patience(self.layout.size, self.device)
         self._bound: Tensor | None = None
-        carried = self.layout.views(self._world.initial)
+        carried = self.layout.views(initial)
         self._constants = [(tensor, tensor.clone()) for name, tensor in module.named_buffers() if name not in carried]
-        self.layout.bind(module, self._world.initial.to(self.device, copy=True), self.grad)
+        self.layout.bind(module, initial.to(self.device, copy=True), self.grad)
         self._optimizer = self.optimizer()
 
     def twin(self) -> Trainer:
         """Another one on the same samples, which can train at the same time: on a stream of its own."""
         other = copy.copy(self)
-        other._furnish(copy.deepcopy(self.module))
+        other.versions = other._furnish_each([copy.deepcopy(each.module) for each in self.versions])
         return other
+
+    def _of(self, client: int) -> Trainer:
+        """That of the client's architecture."""
+        return self.versions[self.family.of[client]] if self.family else self
 
     def optimizer(self) -> torch.optim.Optimizer:
         """A new one of the module's trained parameters."""
@@ -236,9 +224,10 @@ class Trainer:
 
         The uploads are valid for so many jobs as a sum of them has `patience`.
         """
-        self._turn = (self._turn + 1) % self._turns
-        client = self.client(job, self.homes.begin(job.client))
-        fit = self._begin(client, sent)
+        version = self._of(job.client)
+        version._turn = (version._turn + 1) % version._turns
+        client = version.client(job, self.homes.begin(job.client))
+        fit = version._begin(client, sent)
         return self.strategy.local(fit, sent, client), fit
 
     def keep(self, fit: Fit) -> None:
@@ -246,17 +235,21 @@ class Trainer:
         if self.strategy.private:
             self.homes.keep(fit.client.id, fit.client.state)
 
-    def examine(self, job: Job, sent: dict[str, Tensor], after: int) -> tuple[float, float]:
-        """Loss and accuracy of the client's own model on its held-out share, as it stands `after` so many of its jobs.
+    def examine(self, job: Job, sent: dict[str, Tensor], after: int) -> tuple[float, ...]:
+        """Loss and accuracy of the client's own model on its held-out share, as it stands `after` so many of its jobs;
+        where there is a family, also on the test set.
 
         `job` says which client, and from which server step's model. NaN for a client that holds nothing back.
         """
-        index = torch.from_numpy(self._held_out[job.client]).to(self.device)
-        if not len(index):
+        index = torch.from_numpy(self._held_out[job.client]).to(self.device) if self._held_out else ()
+        if not len(index) and not self.family:
             return math.nan, math.nan
-        client = self.client(replace(job, visit=EXAMINED), self.homes.after(job.client, after))
-        w = self.strategy.personal(self._begin(client, sent), sent, client)
-        return self.evaluate(w, self.samples, self._test_batch_size, index)
+        version = self._of(job.client)
+        client = version.client(replace(job, visit=EXAMINED), self.homes.after(job.client, after))
+        w = self.strategy.personal(version._begin(client, sent), sent, client)
+        size = self._test_batch_size
+        own = version.evaluate(w, self.samples, size, index) if len(index) else (math.nan, math.nan)
+        return own + version.evaluate(w, self._test, size) if self.family else own
 
     def _begin(self, client: Client, sent: dict[str, Tensor]) -> Fit:
         """The module as it was at first but for its vector, in training mode, with the job's own random numbers."""
@@ -277,11 +270,12 @@ class Trainer:
     def client(self, job: Job, state: dict[str, Tensor]) -> Client:
         """The client of a job, with its data and what it has at home."""
         rates, (index, counts) = self.recipe.rates, self.holdings[job.client]
+        begin, end = self._world.span(job.client, job.version, job.visit)
         return Client(
             id=job.client,
             version=job.version,
             visit=job.visit,
-            index=index,
+            index=index[begin:end],
             counts=counts,
             epochs=job.epochs,
             lr=rates[min(job.version, len(rates) - 1)],
@@ -289,11 +283,12 @@ class Trainer:
             seed=self._world.seed,
             layout=self.layout,
             state=state,
+            pieces=self.family.pieces[self.family.of[job.client]] if self.family else None,
         )
 
-    def places(self, client: int) -> np.ndarray:
+    def places(self, client: Client) -> np.ndarray:
         """(examples,) the client's places in the training set, which `Client.index` has on the device."""
-        return self._parts[client]
+        return self._parts[client.id][slice(*self._world.span(client.id, client.version, client.visit))]
 
     def workspace(self, number: int) -> Tensor:
         """A vector to train in: one per call of `fit`."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 import torch
 
 from hpcfl.build import Parts, assemble
+from hpcfl.flat import Layout
 from hpcfl.jobfile import JobFile, read, tell
 from hpcfl.tracking import require
 
@@ -22,7 +23,20 @@ def validate_job(path: str, overrides: Sequence[str]) -> None:
     print(f"{path} is valid: {spec.strategy.name}, {spec.rounds} rounds, seed {spec.seed}")
     print(f"  data     {spec.data.name}: {len(parts.owner)} training and {len(parts.test)} test samples")
     print(f"  clients  {world.clients}, with {examples.min()} to {examples.max()} samples ({spec.partition.name})")
-    print(f"  model    {spec.model.name}: {world.layout.trainable:,} trainable of {world.layout.size:,} numbers")
+    if family := world.family:
+        for number, (name, layout) in enumerate(zip(family.names, family.layouts)):
+            print(f"  model    {name}, of {family.clients[number]} clients: {numbers(layout)}, "
+                  f"{family.averaged(number):,} averaged")  # fmt: skip
+        print(f"  sharing  {family.size:,} numbers travel, of {sum(layout.size for layout in family.layouts):,} in all")
+        if family.note:
+            print(f"  note     {family.note}")
+    else:
+        print(f"  model    {parts.name}: {numbers(world.layout)}")
+
+
+def numbers(layout: Layout) -> str:
+    """How many a model has."""
+    return f"{layout.trainable:,} trainable of {layout.size:,} numbers"
 
 
 def check(job: JobFile) -> Parts:

@@ -113,11 +113,14 @@ def test_an_optimizer_that_cannot_be_built(optimizer, said):
 @pytest.mark.parametrize(
     "model, said",
     [
-        ("lenet", "model = 'lenet': unknown; did you mean lenet5?"),
+        ("lenet", "model = 'lenet': unknown; did you mean lenet5 or resnet56?"),
         ({"name": "mlp", "hiden": [3]}, "model.hiden: unknown key; did you mean hidden?"),
         ("lenet5", "model = 'lenet5': does not take samples of shape (1, 8, 8) (synthetic): "),
         ("torch.nn.Flatten", "model = 'torch.nn.Flatten': two samples give (2, 64), but 3 classes need (2, 3)"),
         ({"name": "mlp", "hidden": [-1]}, "model: MLP(hidden=[-1]) failed: "),
+        ("vgg11", "model: VGG11() failed: ValueError: its five poolings take images of at least 32x32, but samples "),
+        ({"name": "mlp", "init": "xavir"}, "model.init = 'xavir': unknown; did you mean xavier?"),
+        ({"name": "mlp", "init": {"name": "normal", "sdt": 1}}, "model.init.sdt: unknown key; did you mean std?"),
         ("fractions.Fraction", "model = 'fractions.Fraction': gives a Fraction, not a torch.nn.Module"),
     ],
 )
@@ -155,6 +158,9 @@ def test_the_model_follows_from_the_seed_alone():
     torch.manual_seed(6)
     assert torch.equal(parts(model="cnn").world.initial, first)
     assert not torch.equal(parts(model="cnn", seed=1).world.initial, first)
+    drawn = {"name": "cnn", "init": {"name": "normal", "std": 0.5}}
+    assert torch.equal(parts(model=drawn).world.initial, parts(model=drawn).world.initial)
+    assert parts(model=drawn).world.initial.std() > 10 * first.std()
 
 
 def test_a_transform_is_built_and_checked():
@@ -169,7 +175,7 @@ def test_a_transform_is_built_and_checked():
     [
         ({"strategy": {"name": "fedprox", "mu": -1}}, "strategy.mu = -1: should be greater than or equal to 0"),
         ({"strategy": {"name": "fedavg", "mu": 1}}, "strategy.mu: unknown key"),
-        ({"strategy": "fedporx"}, "strategy = 'fedporx': unknown; did you mean fedprox or fedopt?"),
+        ({"strategy": "fedporx"}, "strategy = 'fedporx': unknown; did you mean fedprox or fedper?"),
         ({"strategy": "fractions.Fraction"}, "strategy = 'fractions.Fraction': "),
         ({"schedule": {"c_ratio": 0.0}}, "schedule.c_ratio = 0.0: should be greater than 0"),
         ({"schedule": {"c_ratio": 1.5}}, "schedule.c_ratio = 1.5: should be less than or equal to 1"),
@@ -277,7 +283,7 @@ def test_algorithms_that_change_different_hooks_combine():
         ("fedlc+fedadam+fedyogi", "FedAdam and FedYogi both change 'combine'"),
         ("fedasync+test_build.Share", "FedAsync and Share both have 'share'"),
         ("fedlc+test_build.Tau", "FedLC and Tau both have 'tau'"),
-        ("fedprox+fedporx", "strategy = 'fedporx': unknown; did you mean fedprox or fedopt?"),
+        ("fedprox+fedporx", "strategy = 'fedporx': unknown; did you mean fedprox or fedper?"),
         ("fedprox+torch.nn.Linear", "only algorithms derived from hpcfl's FedAvg can be combined"),
         ({"name": "fedprox+fedlc", "tua": 1.0}, "strategy.tua: unknown key; did you mean tau"),
         ({"name": "fedopt"}, "strategy.optimizer: required by FedOpt, but missing"),

@@ -33,6 +33,23 @@ def test_a_job_follows_from_the_client_s_data():
     assert (world().clients, world().examples(1)) == (3, 10)
 
 
+def test_slices_take_turns_and_are_all_of_the_client():
+    sliced = world(slices=3)
+    spans = [sliced.span(1, version) for version in range(4)]
+    assert spans == [(0, 3), (3, 6), (6, 10), (0, 3)]
+    jobs = [sliced.job(1, version, 0.0) for version in range(4)]
+    assert [job.examples for job in jobs] == [3, 3, 4, 3]
+    assert [job.steps for job in jobs] == [2] * 4
+    assert {job.finish for job in jobs} == {2 * 0.5}
+    assert (sliced.examples(1), world().span(1, 7)) == (10, (0, 10))
+
+
+def test_a_second_job_from_the_same_model_is_on_the_next_slice():
+    sliced = world(slices=3)
+    assert sliced.span(1, 4, visit=1) == sliced.span(1, 5)
+    assert sliced.span(1, 4, visit=-1) == sliced.span(1, 4)
+
+
 def test_drawn_epochs_are_uniform_and_belong_to_the_job():
     drawn = [world(epochs=(1, 3)).job_epochs(client, version) for client in range(3) for version in range(200)]
     counts = np.bincount(drawn)

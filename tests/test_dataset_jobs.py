@@ -25,6 +25,7 @@ MODELS = {
     "uci_har": {"name": "cnn1d", "channels": [4, 4], "hidden": 8},
     "pamap2": {"name": "cnn1d", "channels": [4, 4], "hidden": 8},
     "shakespeare": {"name": "char_lstm", "hidden": 8},
+    "ag_news": {"name": "charcnn3", "width": 1 / 64},
     "speech_commands": {"name": "cnn", "channels": [4, 4], "hidden": 8},
     "omniglot": {"name": "cnn", "channels": [4, 4], "hidden": 8},
 }

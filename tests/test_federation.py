@@ -92,6 +92,50 @@ def test_pooled_data_is_one_client_s(partition):
     assert built.world.devices.delay_s.tolist() == [0.0]
 
 
+@pytest.mark.parametrize("test_size", [0.0, 0.25])
+def test_slices_are_the_client_s_samples_in_turn(test_size):
+    given = {"client": {"slices": 4, "test_size": test_size, "batch_size": 2, "epochs": 2}}
+    whole = {"client": {**given["client"], "slices": 1}}
+    partition = {"name": "iid", "clients": 3}
+    built = assemble(job(partition, **given), torch.device("cpu"), trains=True, serves=False)
+    once = assemble(job(partition, **whole), torch.device("cpu"), trains=True, serves=False)
+    _, foreseen = foresee(job(partition, **given))
+    for client in range(3):
+        jobs = [built.world.job(client, version, 0.0) for version in range(4)]
+        assert jobs == [foreseen.job(client, version, 0.0) for version in range(4)]
+        slices = []
+        for each in jobs:
+            _, fit = built.trainer.train(each, {"w": built.world.initial})
+            assert (fit.steps, fit.examples) == (each.steps, 2 * each.examples)
+            slices.append(fit.client.index.tolist())
+            assert slices[-1] == sorted(slices[-1]) == built.trainer.places(fit.client).tolist()
+        assert sorted(sum(slices, [])) == sorted(once.trainer.holdings[client][0].tolist())
+        assert sum(slices, []) != sorted(sum(slices, []))
+    again = assemble(job(partition, **given), torch.device("cpu"), trains=True, serves=False)
+    assert all(torch.equal(a, b) for (a, _), (b, _) in zip(built.trainer.holdings, again.trainer.holdings))
+
+
+def test_every_slice_has_a_sample():
+    built = parts("natural", client={"slices": 1}).world
+    assert built.span(3, 0) == (0, 1)
+    assert complaint("natural", client={"slices": 2}) == "client.slices = 2: client 3 has only 1 training samples"
+
+
+def test_slices_of_clients_that_train_together():
+    made = {}
+    for execution in ("sequential", "batched"):
+        given = {"execution": execution, "client": {"slices": 4, "batch_size": 2}}
+        built = assemble(job({"clients": 3}, **given), torch.device("cpu"), trains=True, serves=False)
+        jobs = [built.world.job(client, 6, 0.0) for client in range(3)]
+        sent = {"w": built.world.initial}
+        if execution == "batched":
+            made[execution] = built.execution.batched.train(jobs, [sent] * 3).uploads["w"]
+        else:
+            made[execution] = torch.stack([built.trainer.train(each, sent)[0]["w"].clone() for each in jobs])
+    assert torch.allclose(made["sequential"], made["batched"], atol=1e-6)
+    assert not torch.allclose(made["sequential"][0], made["sequential"][1])
+
+
 def test_ranks_that_were_dealt_other_samples_differ():
     np.save("owner.npy", np.arange(SAMPLES) % 2)
     first = parts({"name": "file", "path": "owner.npy"}).fingerprint

@@ -14,6 +14,7 @@ FILES = sorted(Path(__file__).parents[1].joinpath("jobs").rglob("*.toml"))
 SWEEPS = [path for path in FILES if any(line.startswith(("[grid]", "[[cells]]")) for line in path.open())]
 JOBS = [path for path in FILES if path not in SWEEPS]
 LIGHT = ["rounds=2", "schedule.c_ratio=0.02", "client.epochs=1"]
+NARROW = 'client.models=[{name = "vgg11", count = 4, width = 0.0625}, {name = "vgg19", count = 4, width = 0.0625}]'
 
 
 @pytest.mark.parametrize("path", JOBS, ids=lambda path: path.stem)
@@ -40,6 +41,8 @@ def test_jobs_run_for_two_rounds(launch: Launcher, tmp_path: Path, path: Path):
     if data != "digits" and "HPCFL_DATA" not in os.environ:
         pytest.skip(f"HPCFL_DATA is not set, and the job needs {data}")
     light = LIGHT if data != "cifar10" else [*LIGHT, "partition.clients=1000", "schedule.c_ratio=0.002"]
+    if read(str(path)).spec.client.models:
+        light = ["rounds=2", "client.epochs=1", "client.slices=100", NARROW]
     if read(str(path)).spec.schedule.name == "buffered":  # its buffer must not be larger than what is in flight
         light = [*light, "schedule.num_generator=1"]
     done = launch(1, "run", path, *(word for pair in light for word in ("--set", pair)), "--out", "x.h5")

@@ -27,6 +27,7 @@ class Task:
         self._parts = parts
         samples = parts.trainer.samples
         self._draws = any(isinstance(part, nn.modules.dropout._DropoutNd) for part in parts.trainer.module.modules())
+        self._places = {entry.name: entry.offset for entry in parts.world.layout.entries if entry.kind != "constant"}
         clients = [parts.trainer.client(parts.world.job(k, 0, 0.0), {}) for k in range(parts.world.clients)]
         self.lr = clients[0].lr
         self.data = [tuple(part.clone(memory_format=torch.contiguous_format) for part in samples.batch(client.index))
@@ -42,13 +43,18 @@ class Task:
         """The model that every run of the workload starts from."""
         return module_of(self._parts, self.initial)
 
+    def averaged(self, module: nn.Module) -> list[Tensor]:
+        """The module's tensors that a mean of models has, in the order of the vector: running averages, too."""
+        state = module.state_dict()
+        return [state[name] for name in sorted(self._places, key=self._places.get)]
+
 
 def module_of(parts: Parts, vector: Tensor) -> nn.Module:
     """A module with tensors of its own that hold the model `vector`."""
-    module = copy.deepcopy(parts.trainer.module)
+    module, views = copy.deepcopy(parts.trainer.module), parts.world.layout.views(vector)
     with torch.no_grad():
         for name, tensor in module.state_dict(keep_vars=True).items():
-            tensor.data = parts.world.layout.views(vector)[name].clone(memory_format=torch.contiguous_format)
+            tensor.data = views.get(name, tensor).clone(memory_format=torch.contiguous_format)
             tensor.grad = None
     return module.train()
 
@@ -71,25 +77,25 @@ class Loop:
         self.name, self.threads = name, threads
         self._task, self._workers, self._worker, self._group = task, workers, worker, group
         self._module = task.module()
-        self._parameters = list(self._module.parameters())
-        self._optimizer = torch.optim.SGD(self._parameters, lr=task.lr)
-        self._w = parameters_to_vector(self._parameters).detach()
+        self._optimizer = torch.optim.SGD(self._module.parameters(), lr=task.lr)
+        self._tensors = task.averaged(self._module)
+        self._w = torch.cat([tensor.flatten() for tensor in self._tensors])
         self._mean = torch.empty_like(self._w)
 
     def round(self, jobs: Sequence[Job]) -> None:
         """Train this worker's share of the jobs, and take the mean of all models by samples."""
-        sizes = [parameter.numel() for parameter in self._parameters]
+        sizes = [tensor.numel() for tensor in self._tensors]
         total = sum(job.examples for job in jobs)
         self._mean.zero_()
         for job in shares(jobs, self._workers)[self._worker]:
             with torch.no_grad():
-                for parameter, start in zip(self._parameters, self._w.split(sizes)):
-                    parameter.copy_(start.view_as(parameter))
+                for tensor, start in zip(self._tensors, self._w.split(sizes)):
+                    tensor.copy_(start.view_as(tensor))
             self._task.draw_as(job)
             self._train(*self._task.data[job.client])
             with torch.no_grad():
-                for parameter, mean in zip(self._parameters, self._mean.split(sizes)):
-                    mean.add_(parameter.view(-1), alpha=job.examples / total)
+                for tensor, mean in zip(self._tensors, self._mean.split(sizes)):
+                    mean.add_(tensor.view(-1), alpha=job.examples / total)
         if self._group is not None:
             dist.all_reduce(self._mean, group=self._group)
         self._w, self._mean = self._mean, self._w

@@ -1,7 +1,8 @@
 """Datasets as they were read, kept as .npy files that all ranks of a node map into memory: parsed once, held once.
 
 An entry is a folder with an array per file and a description in JSON; its name says from which files, by their names,
-sizes and times, it was read. It is written aside and renamed. A cache that is damaged or cannot be written is not used,
+sizes and times, it was read; of folders with many thousands it is the folders' times, which tell of files that come
+and go. It is written aside and renamed. A cache that is damaged or cannot be written is not used,
 and nobody is told: the dataset is read from its files as without one.
 """
 
@@ -18,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from stat import S_ISDIR
 from string import Template
 from threading import Event
 from typing import Any
@@ -32,7 +34,7 @@ __all__ = ["SMALL", "cached", "find_cache", "find_stage"]
 VERSION = 1
 """Of the entries, and of how the readers understand the files: another number, another entry."""
 SMALL = 1 << 20
-"""Bytes of files below which reading them takes no time worth keeping."""
+"""Bytes of files below which reading them takes no time worth keeping; a folder stands for more than that."""
 PATIENCE_S = 600.0
 """Longest wait for another rank that reads the same dataset [s]."""
 ARRAYS = ("x_train", "y_train", "x_test", "y_test", "holders")
@@ -87,7 +89,7 @@ def cached(
         seen = [(str(file.absolute()), file.stat()) for file in sorted(files)]
     except OSError:
         seen = []
-    if folder is None or sum(stat.st_size for _, stat in seen) < SMALL:
+    if folder is None or sum(SMALL if S_ISDIR(stat.st_mode) else stat.st_size for _, stat in seen) < SMALL:
         return read()
     asked = _digest([VERSION, name, params, os.path.commonpath([path for path, _ in seen])])
     there = _digest([(path, stat.st_size, stat.st_mtime_ns) for path, stat in seen])

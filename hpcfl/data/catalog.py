@@ -5,10 +5,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from hpcfl.data.agnews import AgNews
 from hpcfl.data.arrays import Called, Npz
 from hpcfl.data.builtin import Digits, Synthetic
 from hpcfl.data.cache import cached
 from hpcfl.data.cifar import Cifar10, Cifar100
+from hpcfl.data.cinic import Cinic10
 from hpcfl.data.dataset import Dataset, Labels, check_labels
 from hpcfl.data.folder import Folder
 from hpcfl.data.har import UciHar
@@ -72,6 +74,13 @@ SOURCES: dict[str, Source] = {
         mean=(0.5071, 0.4865, 0.4409),
         std=(0.2673, 0.2564, 0.2762),
     ),
+    "cinic10": Cinic10(
+        title="CINIC-10",
+        folders=("CINIC-10", "cinic-10", "cinic10", "."),
+        url="https://datashare.ed.ac.uk/handle/10283/3192",
+        mean=(0.4789, 0.4723, 0.4305),
+        std=(0.2421, 0.2383, 0.2587),
+    ),
     "svhn": Svhn(
         title="SVHN",
         folders=("SVHN", "svhn", "."),
@@ -98,6 +107,11 @@ SOURCES: dict[str, Source] = {
         title="Shakespeare",
         folders=("shakespeare", "tinyshakespeare", "."),
         url="https://github.com/karpathy/char-rnn/tree/master/data/tinyshakespeare",
+    ),
+    "ag_news": AgNews(
+        title="AG News",
+        folders=("ag_news_csv", "AG_NEWS", "ag_news", "."),
+        url="https://github.com/mhjabreel/CharCnn_Keras/tree/master/data/ag_news_csv",
     ),
     "speech_commands": SpeechCommands(
         title="Speech Commands",

@@ -23,8 +23,8 @@ class Dataset:
     """Samples and labels in memory; DataError where they do not fit together.
 
     Images are uint8 (N, C, H, W) in 0..255 and carry the mean and standard deviation to normalise them with, once they
-    are divided by 255. Text is int64 (N, L), places in an alphabet of `tokens` characters. Everything else is float32
-    (N, ...). Text and floats are taken as they are: `mean` and `std` are empty then.
+    are divided by 255. Text is int64 or uint8 (N, L), places in an alphabet of `tokens` characters. Everything else is
+    float32 (N, ...). Text and floats are taken as they are: `mean` and `std` are empty then.
     """
 
     x_train: np.ndarray
@@ -43,7 +43,7 @@ class Dataset:
     """(N,) int64: whom each training sample comes from (a writer, a speaker, a subject), numbered from 0 without gaps;
     None where nobody is known. The partition `natural` makes each of them a client."""
     tokens: int = 0
-    """Size of the alphabet of int64 samples, whose values are 0 to tokens - 1; 0 for all others."""
+    """Size of the alphabet of samples that are text, whose values are 0 to tokens - 1; 0 for all others."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -61,8 +61,8 @@ class Dataset:
                 raise DataError(f"x_{part} has the shape {x.shape}; valid is (samples, ...) with at least two axes")
             if x.size == 0:
                 raise DataError(f"x_{part} has the shape {x.shape}: samples without a value")
-            if x.dtype not in ((np.int64,) if self.tokens else (np.uint8, np.float32)):
-                valid = f"int64, as tokens = {self.tokens}" if self.tokens else "uint8 (images) and float32"
+            if x.dtype not in ((np.int64, np.uint8) if self.tokens else (np.uint8, np.float32)):
+                valid = f"int64 and uint8, as tokens = {self.tokens}" if self.tokens else "uint8 (images) and float32"
                 raise DataError(f"x_{part} is {x.dtype}; valid are {valid}")
         if self.x_train.shape[1:] != self.x_test.shape[1:] or self.x_train.dtype != self.x_test.dtype:
             train, test = (f"{x.dtype} {x.shape[1:]}" for x in (self.x_train, self.x_test))
@@ -72,7 +72,7 @@ class Dataset:
         self._check_values()
 
     def _check_values(self) -> None:
-        if self.x_train.dtype != np.uint8 and (self.mean or self.std):
+        if (self.x_train.dtype != np.uint8 or self.tokens) and (self.mean or self.std):
             raise DataError(f"mean and std are given for {self.x_train.dtype} samples, which are taken as they are")
         if self.tokens:
             for part, x in (("train", self.x_train), ("test", self.x_test)):

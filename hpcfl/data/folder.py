@@ -33,8 +33,8 @@ class Folder(Source):
         test_share: Annotated[float, SHARE] = 0.2,
     ) -> Dataset:
         classes, (train, y_train), (test, y_test) = _divided(root, path, test_share)
-        x_train = _images(train, size)
-        return Dataset(x_train, y_train, _images(test, size), y_test, len(classes), classes, *moments(x_train))
+        x_train = read_images(train, size)
+        return Dataset(x_train, y_train, read_images(test, size), y_test, len(classes), classes, *moments(x_train))
 
     def labels(self, root: Path | None, *, path: str, size: int, test_share: float) -> Labels:
         classes, (_, y_train), _ = _divided(root, path, test_share)
@@ -51,12 +51,12 @@ def _divided(root: Path | None, path: str, test_share: float) -> tuple:
     if not folder.is_dir():
         raise DataError(not_there(root, path, folder, "folder"))
     if (folder / "train").is_dir() and (folder / "test").is_dir():
-        classes = _classes(folder / "train")
-        if strangers := sorted(set(_classes(folder / "test")) - set(classes)):
+        classes = classes_of(folder / "train")
+        if strangers := sorted(set(classes_of(folder / "test")) - set(classes)):
             raise DataError(f"{folder / 'test'} has classes that {folder / 'train'} has not: {', '.join(strangers)}")
-        return classes, _listed(folder / "train", classes), _listed(folder / "test", classes)
-    classes = _classes(folder)
-    files, y = _listed(folder, classes)
+        return classes, listed(folder / "train", classes), listed(folder / "test", classes)
+    classes = classes_of(folder)
+    files, y = listed(folder, classes)
     held_out = round(test_share * len(files))
     if not 0 < held_out < len(files):
         raise DataError(
@@ -67,7 +67,8 @@ def _divided(root: Path | None, path: str, test_share: float) -> tuple:
     return classes, *(([files[at] for at in np.flatnonzero(part)], y[part]) for part in (~test, test))
 
 
-def _classes(folder: Path) -> tuple[str, ...]:
+def classes_of(folder: Path) -> tuple[str, ...]:
+    """The names of its folders, in order; DataError where there are not two."""
     names = tuple(sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name[0] != "."))
     if len(names) < 2:
         found = f"only {names[0]}" if names else "none"
@@ -75,7 +76,8 @@ def _classes(folder: Path) -> tuple[str, ...]:
     return names
 
 
-def _listed(folder: Path, classes: tuple[str, ...]) -> tuple[list[Path], np.ndarray]:
+def listed(folder: Path, classes: tuple[str, ...]) -> tuple[list[Path], np.ndarray]:
+    """The images of folder/CLASS, class by class in the order of their names, and (N,) int64 labels."""
     files: list[Path] = []
     counts = []
     for name in classes:
@@ -87,8 +89,8 @@ def _listed(folder: Path, classes: tuple[str, ...]) -> tuple[list[Path], np.ndar
     return files, np.repeat(np.arange(len(classes)), counts)
 
 
-def _images(files: list[Path], size: int) -> np.ndarray:
-    """(N, 3, size, size) uint8."""
+def read_images(files: list[Path], size: int) -> np.ndarray:
+    """(N, 3, size, size) uint8; DataError names the file that is no image."""
     from PIL import Image, ImageOps
 
     images = np.empty((len(files), 3, size, size), np.uint8)

@@ -26,7 +26,8 @@ class Source(ABC):
         return Labels(dataset.y_train, dataset.classes, dataset.holders)
 
     def origin(self, root: Path | None, **params: Any) -> list[Path]:
-        """The files that `read` reads; none where keeping what it makes of them does not pay. DataError as `read`'s."""
+        """The files that `read` reads, or folders where they are very many; none where keeping what it makes of them
+        does not pay. DataError as `read`'s."""
         return []
 
     def fetch(self, root: Path | None, **params: Any) -> bool:
@@ -142,7 +143,7 @@ def _file(folder: Path, name: str) -> Path | None:
 
 
 def _lack(folder: Path, names: tuple[str, ...]) -> str:
-    absent = [name for name in names if not _file(folder, name)]
+    absent = [name for name in names if not _file(folder, name) and not (folder / name).is_dir()]
     if not folder.is_dir():
         return "no such folder"
     if len(absent) == len(names):

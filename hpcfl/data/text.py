@@ -1,4 +1,4 @@
-"""Text as numbers: one alphabet for all datasets of characters."""
+"""Text as numbers: the alphabets of the datasets of characters."""
 
 from string import ascii_lowercase, ascii_uppercase, digits
 
@@ -11,11 +11,20 @@ TOKENS = 1 + len(ALPHABET)
 NAMES = ("other", "newline", "space", *ALPHABET[2:])
 """What the tokens are called, as the next character is a class."""
 
-_PLACES = np.zeros(129, np.int64)
-_PLACES[[ord(letter) for letter in ALPHABET]] = np.arange(1, TOKENS)
+
+def places(alphabet: str) -> np.ndarray:
+    """(129,) int64: by code the place of each character of an alphabet in ASCII, from 1, the first where it is there
+    twice; 0 for all others."""
+    table = np.zeros(129, np.int64)
+    for place, letter in reversed([*enumerate(alphabet, 1)]):
+        table[ord(letter)] = place
+    return table
 
 
-def encode(text: str) -> np.ndarray:
-    """(characters,) int64 tokens."""
+_PLACES = places(ALPHABET)
+
+
+def encode(text: str, table: np.ndarray = _PLACES) -> np.ndarray:
+    """(characters,) tokens, of the table's dtype."""
     codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
-    return _PLACES[np.minimum(codes, 128)]
+    return table[np.minimum(codes, 128)]

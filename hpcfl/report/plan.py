@@ -60,7 +60,8 @@ def facts(job: Any, world: World, steps: Sequence[Step], note: str) -> Any:
     table = fact_table()
     fact(table, "job", job.name, style="bold")
     fact(table, "schedule", component(job.schedule.model_dump()))
-    fact(table, "clients", f"{world.clients:,}, {examples.min():,} to {examples.max():,} examples each")
+    slices = f", in {world.slices} slices" if world.slices > 1 else ""
+    fact(table, "clients", f"{world.clients:,}, {examples.min():,} to {examples.max():,} examples each{slices}")
     fact(table, "server steps", f"{sum(bool(step.done) for step in steps):,}")
     fact(table, "virtual time", f"{duration:,.1f} s")
     fact(table, "updates", f"{len(done):,} of {len({update.client for _, update in done}):,} clients")

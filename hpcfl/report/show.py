@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from hpcfl.report.sharing import sharing, versions
 from hpcfl.results import Reader, open_results
 from hpcfl.results.format import STATUS
 
@@ -31,11 +32,19 @@ ENDINGS = {
 }
 
 
-def show(path: Path, console: Console) -> None:
-    """Print the run in the result file at `path`. Raises ResultError if there is no such run."""
+def show(path: Path, console: Console, *, shared: bool = False) -> None:
+    """Print the run in the result file at `path`. Raises ResultError if there is no such run.
+
+    `shared`: only which tensors its clients average, where their architectures differ.
+    """
     with open_results(path) as run:
+        if shared:
+            table = sharing(run)
+            console.print(table if table.row_count else "all clients have the same architecture, and nothing apart")
+            return
         sections = {
             "": summary(run),
+            "architectures": versions(run),
             "rounds": rounds(run),
             "failures": failures(run),
             "staleness": staleness(run),
@@ -65,7 +74,8 @@ def summary(run: Reader) -> Table:
         last = asked[-1]
         fact(table, "clients' own", f"{own[last]:.4f} on their held-out samples, nine of ten at least {low[last]:.4f}")
     fact(table, "strategy", component(job.get("strategy")))
-    fact(table, "model", component(job.get("model")))
+    models = (job.get("client") or {}).get("models") or [job.get("model")]
+    fact(table, "model", ", ".join(component(model) for model in models))
     fact(table, "data", component(job.get("data")))
     fact(table, "partition", component(job.get("partition")))
     fact(table, "schedule", component(job.get("schedule")))

@@ -81,7 +81,18 @@ CLIENTS = {
 OWN = {
     "loss": Column("loss", "<f8", "", "mean loss of the client's own model on its held-out samples; NaN without any"),
     "accuracy": Column("accuracy", "<f8", "", "share of its held-out samples predicted correctly; NaN without any"),
+    "test_loss": Column("test_loss", "<f8", "", "mean loss of the client's own model on the test set"),
+    "test_accuracy": Column("test_accuracy", "<f8", "", "share of the test set that it predicts correctly"),
 }
+
+# What /sharing has for each tensor that some architectures have in common.
+SHARING = (
+    Column("tensor", None, "", "the tensor's name"),
+    Column("shape", None, "", "its shape, as 64x3x3x3"),
+    Column("numbers", "<i8", "", "its numbers"),
+    Column("averaged", "<u1", "", "1: the clients of these architectures average it; 0: it stays at home with each"),
+    Column("architectures", "<u1", "", "1 for each architecture that has it in common with the others of the row"),
+)
 
 PARTITION = Column("client", "<i4", "", "the client that holds the training sample; -1 for none")
 

@@ -45,7 +45,8 @@ class Columns(Mapping):
 class Reader:
     """A result file, as it was when it was opened: what a running job adds later is not seen.
 
-    rounds, events, failures, clients and own are mappings of column names to arrays, with only whole steps in them.
+    rounds, events, failures, clients, own and sharing are mappings of column names to arrays, with only whole steps in
+    them.
     """
 
     def __init__(self, path: Path):
@@ -59,6 +60,7 @@ class Reader:
             )
             self.clients = Columns(self.path, self._file["clients"])
             self.own = self._evaluations()
+            self.sharing = Columns(self.path, self._file.get("sharing", {}))
         except ResultError:
             self._file.close()
             raise
@@ -71,10 +73,11 @@ class Reader:
         if "own" not in self._file["clients"]:
             return Columns(self.path, {})
         group = self._file["clients/own"]
-        rows = min(len(group[name]) for name in ("step", *OWN))
+        names = [name for name in ("step", *OWN) if name in group]
+        rows = min(len(group[name]) for name in names)
         return Columns(
             self.path,
-            {name: group[name] for name in ("step", *OWN)},
+            {name: group[name] for name in names},
             int((group["step"][:rows] <= self.rounds["step"][-1]).sum()),
         )
 

@@ -4,11 +4,12 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import h5py
 import numpy as np
 
-from hpcfl.results.format import CLIENTS, OWN, PARTITION
+from hpcfl.results.format import CLIENTS, OWN, PARTITION, SHARING
 from hpcfl.results.table import describe, share_dimension
 
 # One tensor of a model: its name, shape, kind ("parameter", "buffer" or "constant"), and its place: where it starts in
@@ -61,7 +62,7 @@ def append_own(clients: h5py.Group, step: int, rows: Mapping[str, np.ndarray]) -
         group = clients.create_group("own")
         group.attrs.update({"NX_class": "NXdata", "signal": "accuracy", "axes": ["step", "client"]})
         group.create_dataset("step", (0,), "<i8", maxshape=(None,), chunks=(512,))
-        for name, column in OWN.items():
+        for name, column in ((name, OWN[name]) for name in rows):
             shape = (0, len(clients["client"]))
             chunks = (max(1, 4096 // shape[1]), shape[1])
             dataset = group.create_dataset(name, shape, column.dtype, maxshape=(None, shape[1]), chunks=chunks)
@@ -82,13 +83,32 @@ def cut_own(clients: h5py.Group, last_step: int) -> None:
         group = clients["own"]
         rows = int((group["step"][:] <= last_step).sum())
         for name in ("step", *OWN):
-            group[name].resize(rows, 0)
+            if name in group:
+                group[name].resize(rows, 0)
 
 
 def write_partition(group: h5py.Group, owner: np.ndarray) -> None:
     """Which client holds each training sample: what the next run needs to deal them in the same way."""
     dataset = group.create_dataset(PARTITION.name, data=np.asarray(owner, PARTITION.dtype), chunks=True)
     describe(dataset, PARTITION)
+
+
+def write_sharing(group: h5py.Group, family: Any) -> None:
+    """Which tensors the architectures have in common, and which of these are averaged."""
+    group["architecture"] = fixed(family.names)
+    group["clients"] = np.array(family.clients, "<i8")
+    slots = family.slots
+    members = np.zeros((len(slots), len(family.names)), np.uint8)
+    for row, slot in zip(members, slots):
+        row[list(slot.members)] = 1
+    columns = (
+        fixed([slot.name for slot in slots]), fixed(["x".join(map(str, slot.shape)) for slot in slots]),
+        np.array([slot.size for slot in slots], "<i8"), np.array([slot.averaged for slot in slots], np.uint8), members,
+    )  # fmt: skip
+    for column, values in zip(SHARING, columns):
+        describe(group.create_dataset(column.name, data=values, dtype=values.dtype), column)
+    share_dimension(group["architectures"], 1, group["architecture"])
+    share_dimension(group["clients"], 0, group["architecture"])
 
 
 def write_model(group: h5py.Group, vector: np.ndarray, layout: Sequence[Tensor]) -> None:

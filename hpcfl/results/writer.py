@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from hpcfl.errors import ResultError
 from hpcfl.results.continued import cut_back, now, status
 from hpcfl.results.files import abandon, reason
-from hpcfl.results.format import FORMAT, REASON_BYTES, STATUS, TABLES, VERSION
+from hpcfl.results.format import FORMAT, OWN, REASON_BYTES, STATUS, TABLES, VERSION
 from hpcfl.results.sections import (
     Tensor,
     append_own,
@@ -23,6 +24,7 @@ from hpcfl.results.sections import (
     write_job,
     write_model,
     write_partition,
+    write_sharing,
 )
 from hpcfl.results.table import Table
 
@@ -92,6 +94,7 @@ class Writer:
         clients: Mapping[str, np.ndarray],
         labels: Sequence[str] = (),
         owner: np.ndarray | None = None,
+        family: Any = None,
     ) -> None:
         """Record what runs, where, and on which clients.
 
@@ -115,6 +118,9 @@ class Writer:
             write_clients(file["clients"], clients, labels)
             if owner is not None:
                 write_partition(file["partition"], owner)
+            if family is not None:
+                write_sharing(file.create_group("sharing"), family)
+                file["sharing"].attrs["NX_class"] = "NXcollection"
             self._open_tables()
             # Makes room for this name in the root's index, which could not be read by anyone while it grew at the end.
             file["end_time"] = now()
@@ -177,10 +183,13 @@ class Writer:
             file.flush()
         self._last_step = row["step"]
 
-    def clients(self, step: int, loss: np.ndarray, accuracy: np.ndarray) -> None:
-        """Append how the clients' own models did, (N,) each, NaN for those not asked; seen once `step` is recorded."""
+    def clients(self, step: int, loss: np.ndarray, accuracy: np.ndarray, *test: np.ndarray) -> None:
+        """Append how the clients' own models did, (N,) each, NaN for those not asked; seen once `step` is recorded.
+
+        `test`: loss and accuracy on the test set, where they were tried on it too.
+        """
         with self._writing() as file:
-            append_own(file["clients"], step, {"loss": loss, "accuracy": accuracy})
+            append_own(file["clients"], step, dict(zip(OWN, (loss, accuracy, *test))))
             file.flush()
 
     def model(self, step: int, vector: np.ndarray, layout: Sequence[Tensor], name: str = "global") -> None:

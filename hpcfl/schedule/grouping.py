@@ -50,8 +50,8 @@ class Latency:
             raise JobError(
                 f"schedule.group.tiers = {self.tiers}: tiers without clients, there are only {world.clients} clients"
             )
-        epochs = sum(world.epochs) / 2
-        steps = [epochs * math.ceil(world.examples(client) / world.batch_size) for client in range(world.clients)]
+        epochs, size = sum(world.epochs) / 2, world.slices * world.batch_size
+        steps = [epochs * math.ceil(world.examples(client) / size) for client in range(world.clients)]
         latency = [world.devices.duration(client, count) for client, count in enumerate(steps)]
         order = np.argsort(latency, kind="stable")
         return tuple(tuple(sorted(tier.tolist())) for tier in np.array_split(order, self.tiers))

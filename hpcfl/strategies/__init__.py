@@ -22,6 +22,7 @@ from hpcfl.strategies.fedopt import FedOpt
 from hpcfl.strategies.fedper import FedPer
 from hpcfl.strategies.fedprox import FedProx
 from hpcfl.strategies.fedrep import FedRep
+from hpcfl.strategies.flexifed import BasicCommon, ClusteredCommon, ClusteredFL, MaxCommon
 from hpcfl.strategies.l2sgd import L2SGD
 from hpcfl.strategies.pfedme import PFedMe
 from hpcfl.strategies.qffl import QFFL
@@ -38,7 +39,10 @@ __all__ = [
     "QFFL",
     "STRATEGIES",
     "TWAFL",
+    "BasicCommon",
     "Centralized",
+    "ClusteredCommon",
+    "ClusteredFL",
     "DFedEM",
     "Ditto",
     "FedAT",
@@ -59,6 +63,7 @@ __all__ = [
     "FedProx",
     "FedRep",
     "FedYogi",
+    "MaxCommon",
     "PFedMe",
     "Scaffold",
     "Standalone",
@@ -97,4 +102,8 @@ STRATEGIES = {
     "stepasync": StepAsync,
     "fedat": FedAT,
     "twafl": TWAFL,
+    "clustered_fl": ClusteredFL,
+    "basic_common": BasicCommon,
+    "clustered_common": ClusteredCommon,
+    "max_common": MaxCommon,
 }

@@ -37,13 +37,13 @@ class Scaffold(FedAvg):
 
     def init(self, world: World) -> State:
         c = world.initial.new_zeros(world.layout.trainable)
-        return {"w": world.initial, "c": c, "examples": torch.tensor(int(world.counts.sum()))}
+        return {"w": world.initial, "c": c, "examples": torch.tensor(world.counts.sum() / world.slices)}
 
     def send(self, state: State, client: int) -> State:
         return {"w": state["w"], "c": state["c"]}
 
     def combine(self, state: State, updates: Cohort) -> State:
-        share = sum(update.job.examples for update in updates) / int(state["examples"])
+        share = sum(update.job.examples for update in updates) / float(state["examples"])
         w, trained = updates.mean("w").clone(), len(state["c"])
         if self.eta_g != 1:
             w[:trained] = torch.lerp(state["w"][:trained], w[:trained], self.eta_g)

@@ -23,12 +23,16 @@ class Standalone(FedAvg):
 
     private: ClassVar[bool] = True
 
+    def groups(self, members: tuple[int, ...], architectures: int) -> list[tuple[int, ...]]:
+        """Of clients with different architectures the server has nothing."""
+        return []
+
     def travels(self, layout: Layout, version: int) -> float:
         return 0.0
 
     def local(self, fit: Fit, sent: State, client: Client) -> State:
         client.state["w"] = w = fit(client.state["w"])
-        return {"w": w}
+        return {"w": client.upload(w)}
 
     def personal(self, fit: Fit, sent: State, client: Client) -> Tensor:
         return client.state["w"]

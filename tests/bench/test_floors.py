@@ -67,3 +67,18 @@ def test_samples_are_those_of_each_client_in_the_dataset_s_order(workload):
         assert torch.equal(index, index.sort().values)
         assert torch.equal(x, parts.trainer.samples.batch(index)[0])
         assert len(x) == len(labels) == parts.world.examples(client)
+
+
+def test_a_floor_averages_what_batch_normalisation_remembers():
+    model = 'model={name = "cnn", channels = [2, 3], hidden = 8, norm = "batch"}'
+    job = packaged("w1", (*SMALL["w1"][:2], model, "data.test_samples=20"))
+    parts = assemble(job, torch.device("cpu"), trains=True, serves=True)
+    ours, floor = Ours("hpcfl", job, parts, Solo()), Loop("floor", Task(parts))
+    for step in rounds_of(parts, 3):
+        ours.round(step)
+        floor.round(step.done)
+    torch.testing.assert_close(floor.model(), ours.model(), rtol=0, atol=1e-5)
+    views = parts.world.layout.views(floor.model())
+    assert views["1.running_mean"].any()
+    loss = mean_loss(module_of(parts, ours.model()), parts)
+    assert mean_loss(module_of(parts, floor.model()), parts) == pytest.approx(loss, rel=1e-5)

@@ -175,6 +175,18 @@ def test_small_datasets_and_those_without_files_are_not_kept(tmp_path, files):
     assert not folder.exists()
 
 
+def test_a_folder_stands_for_the_many_files_in_it(tmp_path):
+    folder, images = tmp_path / "cache", tmp_path / "images"
+    images.mkdir()
+    for seed in range(2):
+        (images / f"{seed}.png").write_text("")
+        os.utime(images, ns=(seed, seed))
+        read = Reader(dataset(seed))
+        for _ in range(2):
+            assert same(cached(folder, "some", {}, [images], read), dataset(seed))
+        assert read.times == 1
+
+
 def test_an_error_of_the_source_is_told_and_nothing_kept(tmp_path, files):
     def read():
         raise DataError("no such luck")
@@ -196,15 +208,16 @@ def one_rank(folder, files, barrier, log):
     assert same(cached(folder, "some", {}, files, read), dataset())
 
 
-def test_of_several_ranks_one_reads(tmp_path, files):
+@pytest.mark.parametrize("count", [4, 64])
+def test_of_several_ranks_one_reads(tmp_path, files, count):
     context = multiprocessing.get_context("fork")
-    barrier, log = context.Barrier(4), tmp_path / "log"
-    ranks = [context.Process(target=one_rank, args=(tmp_path / "cache", files, barrier, log)) for _ in range(4)]
+    barrier, log = context.Barrier(count), tmp_path / "log"
+    ranks = [context.Process(target=one_rank, args=(tmp_path / "cache", files, barrier, log)) for _ in range(count)]
     for rank in ranks:
         rank.start()
     for rank in ranks:
         rank.join()
-    assert [rank.exitcode for rank in ranks] == [0] * 4
+    assert [rank.exitcode for rank in ranks] == [0] * count
     assert log.read_text() == "read\n"
 
 
@@ -262,7 +275,7 @@ def test_a_stage_that_cannot_be_is_one_message(given, said):
     assert str(caught.value).startswith(f"data.stage = {given!r}: ") and said in str(caught.value)
 
 
-REAL = ("mnist", "fashion_mnist", "cifar10", "omniglot", "uci_har", "shakespeare", "speech_commands")
+REAL = ("mnist", "fashion_mnist", "cifar10", "omniglot", "uci_har", "shakespeare", "ag_news", "speech_commands")
 
 
 @pytest.mark.slow

@@ -60,8 +60,12 @@ def tokens(**changes):
     return fields(x_train=x, x_test=x[:2], mean=(), std=(), **{"tokens": 7, **changes})
 
 
-def test_text_is_tokens_of_an_alphabet():
-    dataset = Dataset(**tokens())
+SMALL_TOKENS = {"x_train": tokens()["x_train"].astype(np.uint8), "x_test": tokens()["x_test"].astype(np.uint8)}
+
+
+@pytest.mark.parametrize("changes", [{}, SMALL_TOKENS])
+def test_text_is_tokens_of_an_alphabet(changes):
+    dataset = Dataset(**{**tokens(), **changes})
     assert (dataset.shape, dataset.tokens) == ((2,), 7)
     assert Dataset(**fields()).tokens == 0
 
@@ -72,9 +76,11 @@ def test_text_is_tokens_of_an_alphabet():
         ({"tokens": 6}, r"x_train is \(4, 2\) with tokens from 0 to 6; valid are sequences \(N, L\) of 0 to 5"),
         ({"x_test": np.array([[0, -1], [0, 0]])}, "x_test is .* with tokens from -1 to 0"),
         ({"tokens": 0}, "x_train is int64; valid are uint8"),
-        ({"x_train": np.zeros((4, 2), np.float32)}, "x_train is float32; valid are int64, as tokens = 7"),
+        ({"x_train": np.zeros((4, 2), np.float32)}, "x_train is float32; valid are int64 and uint8, as tokens = 7"),
         ({"x_train": np.zeros((4, 2, 2), int), "x_test": np.zeros((2, 2, 2), int)}, "x_train is .*valid are sequences"),
         ({"mean": (0.5,), "std": (1.0,)}, "mean and std are given for int64 samples"),
+        ({**SMALL_TOKENS, "mean": (0.5,), "std": (1.0,)}, "mean and std are given for uint8 samples"),
+        ({**SMALL_TOKENS, "tokens": 6}, "x_train is .* with tokens from 0 to 6"),
     ],
 )
 def test_tokens_that_do_not_fit(changes, message):

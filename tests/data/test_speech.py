@@ -150,6 +150,23 @@ def test_damaged_recordings(archive, data):
         load("speech_commands", root=archive, params=TWO)
 
 
+def test_recordings_cut_short(archive):
+    file = archive / "speech_commands/yes/0a7c2a8d_nohash_2.wav"
+    file.write_bytes(file.read_bytes()[:-1001])
+    message = f"{file} is cut short: its header promises 16000 samples, and it ends after 15499"
+    with pytest.raises(DataError, match=message):
+        load("speech_commands", root=archive, params=TWO)
+
+
+def test_a_second_start_takes_what_was_kept(archive, tmp_path):
+    first, again = (load("speech_commands", root=archive, params=TWO, cache=tmp_path / "cache") for _ in range(2))
+    assert np.array_equal(first.x_train, again.x_train)
+    record(archive / "speech_commands/yes/b_nohash_0.wav")
+    third = load("speech_commands", root=archive, params=TWO, cache=tmp_path / "cache")
+    assert len(third.x_train) + len(third.x_test) == 31
+    assert len([*(tmp_path / "cache").glob("*/")]) == 1
+
+
 def test_the_real_recordings():
     root = find_root(None, os.environ)
     if root is None or not all((root / "speech_commands" / word).is_dir() for word in WORDS):

@@ -7,27 +7,35 @@ import torch
 from torch import nn
 
 from hpcfl.errors import JobError
-from hpcfl.models import CNN, MLP, MODELS, CharLSTM, CNN1d, DropoutCNN, LeNet5
+from hpcfl.models import CNN, FAMILIES, MLP, MODELS, CharLSTM, CNN1d, DropoutCNN, LeNet5
 
 IMAGES = [(1, 28, 28), (3, 32, 32), (1, 8, 8), (3, 29, 40)]
 SHAPES = {
     "lenet5": [shape for shape in IMAGES if min(shape[1:]) >= 12],
     "cnn1d": [(9, 128), (1, 4)],
     "char_lstm": [(9,)],
+    **dict.fromkeys(FAMILIES["vgg"], [(3, 32, 32), (1, 33, 64)]),
+    **dict.fromkeys(FAMILIES["resnet"], [(3, 8, 8), (1, 4, 7)]),
+    **dict.fromkeys(FAMILIES["charcnn"], [(123,)]),
+    **dict.fromkeys(FAMILIES["vdcnn"], [(64,), (75,)]),
 }
 """Sample shapes by model; all others take images."""
+NARROW = {name: {"width": 1 / 16} for family in FAMILIES.values() for name in family}
 TOKENS = 11
 
 
 def build(name, shape, classes):
     """A model of the table as `build_model` calls it."""
-    text = "tokens" in inspect.signature(MODELS[name]).parameters
-    return MODELS[name](shape, classes, *([TOKENS] if text else []))
+    return MODELS[name](shape, classes, *([TOKENS] if reads_text(name) else []), **NARROW.get(name, {}))
+
+
+def reads_text(name):
+    return "tokens" in inspect.signature(MODELS[name]).parameters
 
 
 def draw(name, count, shape):
     """Random samples of the kind that the model takes; of text, with every token in them."""
-    if name == "char_lstm":
+    if reads_text(name):
         return (torch.arange(count * shape[0]) % TOKENS).view(count, *shape)
     return torch.randn(count, *shape)
 

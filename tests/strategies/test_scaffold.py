@@ -51,6 +51,13 @@ def test_the_server_moves_its_control_variate_by_the_share_that_took_part(sizes,
     assert state["c"].tolist() == [1.0, -2.0]
 
 
+def test_where_everybody_trains_on_a_slice_everybody_took_part():
+    strategy = Scaffold()
+    state = strategy.init(world([10, 20], layout=LAYOUT, slices=5))
+    taking_part = cohort([(0, 0, 2), (1, 0, 4)], means={"w": [3.0, 2.0, 1.0], "c": [4.0, -8.0]})
+    assert strategy.combine(state, taking_part)["c"].tolist() == [4.0, -8.0]
+
+
 def test_the_server_s_rate_is_how_far_it_goes_to_the_mean():
     strategy = Scaffold(eta_g=0.5)
     state = strategy.init(world([1], layout=LAYOUT))

@@ -63,6 +63,10 @@ NEUTRAL = {
     "l2sgd": {**ONE_CLIENT, "strategy": {"p": 0.0}},
     "cfl": {"strategy": {"tol_1": 0.0}},
     "standalone": ONE_CLIENT,
+    "clustered_fl": {},
+    "basic_common": {},
+    "clustered_common": {},
+    "max_common": {},
 }
 OTHER = {
     "fedprox": {"strategy": {"mu": 1.0}},
@@ -95,6 +99,8 @@ OTHER = {
 }
 OWN = {"fedavgplus", "ditto", "apfl"}
 """Algorithms whose server goes FedAvg's way in every setting: what differs are the clients' own models."""
+FAMILIES = {"clustered_fl", "basic_common", "clustered_common", "max_common"}
+"""Algorithms that are another than FedAvg only where the clients' architectures differ (test_flexifed.py)."""
 SERVER_STEPS = {"fedavgm", "fedadam", "fedyogi", "fedadagrad", "fedopt"}
 ROUNDED = {"fedasync", "fedbuff", "stepasync", "twafl", "fednova", "scaffold", "feddl", "qffl", "afl", "pfedme", "cfl"}
 ROUNDED |= {"dfedem"} | SERVER_STEPS
@@ -133,7 +139,7 @@ def final(name, changes):
 
 def test_every_algorithm_has_its_settings():
     assert NEUTRAL.keys() == STRATEGIES.keys()
-    assert OTHER.keys() == STRATEGIES.keys() - {"fedavg"} - OWN
+    assert OTHER.keys() == STRATEGIES.keys() - {"fedavg"} - OWN - FAMILIES
 
 
 @pytest.mark.parametrize("name", NEUTRAL)
