@@ -137,9 +137,8 @@ class Recorder:
         if family:
             layouts = enumerate(zip(family.names, family.layouts))
             kept = [(name, *family.at_server(number, w), layout) for number, (name, layout) in layouts]
-        for (name, vector, starts, layout), constants in zip(
-            kept, self._constants if family else self._constants * len(kept)
-        ):
+        of_each = self._constants if family else [*self._constants] * len(kept)
+        for (name, vector, starts, layout), constants in zip(kept, of_each):
             whole = len(vector) == layout.size
             rows = [
                 (entry.name, entry.shape, entry.kind, constants[entry.name] if constant else starts[entry.name])
