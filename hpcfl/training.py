@@ -16,6 +16,7 @@ from hpcfl.client import Client, Recipe
 from hpcfl.core import Job, World
 from hpcfl.flat import Layout
 from hpcfl.home import Homes
+from hpcfl.learners import Learners, mean_loss
 from hpcfl.pinned import upload
 from hpcfl.rng import seed64
 from hpcfl.strategies import FedAvg
@@ -66,7 +67,7 @@ class Samples:
         return (x.permute(0, 3, 1, 2) if self._channels_last else x), self.y[index]
 
 
-class Fit:
+class Fit(Learners):
     """`fit(w)`: train a copy of the vector `w` on the client's data, and return the result."""
 
     def __init__(self, trainer: Trainer, client: Client, sent: dict[str, Tensor]):
@@ -105,8 +106,10 @@ class Fit:
     def _prepare(self, vector: Tensor) -> torch.optim.Optimizer:
         return self._trainer.prepare(vector, self.client.lr)
 
-    def step(self, index: Tensor, vector: Tensor, optimizer: torch.optim.Optimizer) -> None:
-        """One optimizer step on the samples at `index`."""
+    def step(
+        self, index: Tensor, vector: Tensor, optimizer: torch.optim.Optimizer, weights: Tensor | None = None
+    ) -> None:
+        """One optimizer step on the samples at `index`, each with its weight in the mean where `weights` are given."""
         trainer, client = self._trainer, self.client
         x, labels = trainer.samples.batch(index)
         if trainer.recipe.transform:
@@ -115,7 +118,7 @@ class Fit:
             optimizer.zero_grad()
         else:
             trainer.grad.zero_()
-        loss = trainer.strategy.loss(trainer.module(x), labels, client)
+        loss = mean_loss(trainer.strategy, trainer.module(x), labels, client, weights)
         loss.backward()
         if trainer.grad is not None:
             trainer.strategy.correct(trainer.grad, vector[: len(trainer.grad)], self._start, self._sent, client)
@@ -149,6 +152,8 @@ class Trainer:
         self.batch_size = world.batch_size
         self.fit: Callable[[Trainer, Client, dict[str, Tensor]], Fit] = Fit
         """Makes the `fit` of a job: another one where its steps are captured."""
+        self.stacks = False
+        """Whether the learners of a client are trained as one program."""
         self._world, self._parts, self._held_out, self._test = world, parts, held_out, test
         self.figures = 4 if self.family else 2
         """Numbers that `examine` finds."""
@@ -158,7 +163,7 @@ class Trainer:
             each = [firsts[architecture] for architecture in self.family.of]
         self.homes = Homes(first, history=held_out is not None or self.family is not None, each=each)
         self._test_batch_size = test_batch_size
-        counts = torch.from_numpy(world.counts).to(device)
+        counts = torch.from_numpy(world.everyone).to(device)
         self.holdings = [(torch.from_numpy(part).to(device), count) for part, count in zip(parts, counts)]
         """Each client's places in the training set, and its training samples of each class."""
         self._furnish_each([module, *others])
