@@ -86,6 +86,7 @@ def _chosen(folder: Path, asked: list[str] | None) -> tuple[str, ...]:
 
 
 def classes_of(folder: Path) -> tuple[str, ...]:
+    """The names of its folders, in order; DataError where there are not two."""
     names = tuple(sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name[0] != "."))
     if len(names) < 2:
         found = f"only {names[0]}" if names else "none"
