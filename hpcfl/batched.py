@@ -24,7 +24,7 @@ from hpcfl.stacked import StackedLinear
 from hpcfl.strategies import FedAvg
 from hpcfl.training import Client, Trainer
 
-__all__ = ["Batched", "Trained", "obstacle"]
+__all__ = ["Batched", "Trained", "obstacle", "unstackable"]
 
 ELEMENTWISE = (
     SGD,
@@ -286,11 +286,16 @@ def stacked(uploads: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
 
 def obstacle(trainer: Trainer) -> str | None:
     """Why this trainer's clients cannot be trained as one program, or None."""
-    module, strategy, recipe = trainer.module, trainer.strategy, trainer.recipe
     if trainer.family:
         return "its clients may have different architectures"
-    if strategy.private:
+    if trainer.strategy.private:
         return "its clients keep private state, and stay with their ranks"
+    return unstackable(trainer)
+
+
+def unstackable(trainer: Trainer) -> str | None:
+    """Why several of this trainer's models cannot be one program, whoever's they are, or None."""
+    module, recipe = trainer.module, trainer.recipe
     if recipe.transform:
         return "data.transform draws its random numbers client by client"
     if any(entry.kind == "buffer" for entry in trainer.layout.entries):

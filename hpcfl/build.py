@@ -24,7 +24,7 @@ from hpcfl.compression import feed_back
 from hpcfl.core import World, first_line
 from hpcfl.data import Dataset, Labels, class_counts, find_cache, find_root, find_stage, load, owners
 from hpcfl.errors import JobError, LaunchError
-from hpcfl.execution import choose
+from hpcfl.execution import choose, stacks_learners
 from hpcfl.family import Family
 from hpcfl.federation import (
     build_compression,
@@ -62,6 +62,7 @@ HOOKS = (
     "predict",
     "private",
     "travels",
+    "recorded",
 )
 UPLOADS = ("examples", "clients", "each")
 
@@ -88,7 +89,7 @@ class Parts:
     def architectures(self) -> list[str]:
         """The name of each client's."""
         family = self.world.family
-        return [family.names[number] for number in family.of] if family else [self.name] * self.world.clients
+        return [family.names[number] for number in family.of] if family else [self.name] * len(self.world.everyone)
 
     @property
     def batched(self) -> Batched | None:
@@ -140,6 +141,7 @@ def assemble(job: JobFile, device: torch.device, *, trains: bool, serves: bool) 
         4 * np.array([family.averaged(number) for number in of]) if family else 4 * layout.size,
         pooled=strategy.pooled, travels=functools.partial(strategy.travels, layout),
         layout=layout, initial=family.initial if family else layout.pack(modules[0]).to(device), family=family,
+        draw=lambda number: layout.pack(build_model(spec, key, models[0], dataset, number)).to(device),
         held_out=np.array([len(part) for part in held_out]) if spec.client.test_size else None,
     )  # fmt: skip
     last = all(wants_channels_last(spec.device, device, module, dataset.shape) for module in modules)
@@ -156,6 +158,7 @@ def assemble(job: JobFile, device: torch.device, *, trains: bool, serves: bool) 
         world, strategy, modules[0], build_recipe(spec, dataset.classes), train, parts, device,
         held_out if spec.client.test_size else None, spec.server.test_batch_size, modules[1:], test,
     )  # fmt: skip
+    trainer.stacks = stacks_learners(spec, trainer)
     execution = Execution(trainer, choose(spec, schedule, trainer))
     if trains and device.type == "cuda":
         execution.take(world, spec.device, Accelerator())
@@ -230,9 +233,9 @@ def build_family(
     return Family.plan(names, layouts, initials, of, strategy.groups)
 
 
-def build_model(spec: JobSpec, key: str, model: Model, dataset: Dataset) -> nn.Module:
-    """A module of the job, initialised from the seed, and tried on two samples' worth of zeros."""
-    torch.manual_seed(seed64(spec.seed, "model"))
+def build_model(spec: JobSpec, key: str, model: Model, dataset: Dataset, number: int = 0) -> nn.Module:
+    """A module of the job, initialised from the seed (and a `number`), and tried on two samples' worth of zeros."""
+    torch.manual_seed(seed64(spec.seed, "model", *([number] if number else [])))
     given = (dataset.shape, dataset.classes) if model.name in MODELS else ()
     if given and "tokens" in inspect.signature(MODELS[model.name]).parameters:
         given += (dataset.tokens,)  # a model that reads text

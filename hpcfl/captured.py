@@ -186,7 +186,10 @@ class Replayed(Fit):
         self._memory = self._captured.memory(self.client, self._sent, self._start)
         return self._captured.prepare(vector, self.client.lr)
 
-    def step(self, index: Tensor, vector: Tensor, optimizer: Any) -> None:
+    def step(self, index: Tensor, vector: Tensor, optimizer: Any, weights: Tensor | None = None) -> None:
+        if weights is not None:  # the samples' weights are those of one job: call by call
+            super().step(index, vector, optimizer, weights)
+            return
         place, recording = self._captured.recording(self._memory, self._calls - 1, len(index), vector)
         place.copy_(index)
         recording.run()

@@ -1,4 +1,4 @@
-"""A client at work, as an algorithm's hooks see it."""
+"""A client at work, as an algorithm's hooks see it, and the recipe by which it trains."""
 
 from __future__ import annotations
 
@@ -6,15 +6,29 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from hpcfl.family import Piece, cut
 from hpcfl.flat import Layout
 from hpcfl.rng import stream
 
-__all__ = ["Client", "Loss"]
+__all__ = ["Client", "Recipe"]
 
 Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a client trains: what the job's sections `client` and `data.transform` were built into."""
+
+    optimizer: Callable[[list[nn.Parameter]], torch.optim.Optimizer]
+    loss: Loss
+    rates: tuple[float, ...]
+    """Learning rate of each server step."""
+    transform: Callable[[Tensor], Tensor] | None = None
+    shuffle: bool = True
+    """Whether each epoch deals the samples to batches anew."""
 
 
 @dataclass(frozen=True)

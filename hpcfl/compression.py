@@ -133,7 +133,7 @@ class Feedback:
             y = uploads[name] - base if name == MODEL else uploads[name]
             if (kept := f"left of {name}") in client.state:
                 y = y + client.state[kept]
-            arrives = self.compression(y, client.stream(f"compression of {name}"))
+            arrives = self.compression(y.flatten(), client.stream(f"compression of {name}")).view_as(y)
             client.state[kept] = y - arrives
             uploads[name] = base + arrives if name == MODEL else arrives
         return uploads

@@ -35,7 +35,7 @@ class World:
     rounds: int
     """Server steps to make."""
     counts: np.ndarray
-    """(clients, classes) int64: training samples of each class that each client holds."""
+    """(clients, classes) int64: training samples of each class that each client holds that trains."""
     batch_size: int
     epochs: tuple[int, int]
     """Fewest and most local epochs of a job, drawn uniformly."""
@@ -49,19 +49,28 @@ class World:
     """The model vector's layout; None where only the schedule is wanted. Of a family that of its first architecture."""
     initial: Tensor | None = None
     """(P,) float32: the model every run of this seed starts from; with a family all that its clients average."""
+    draw: Callable[[int], Tensor] | None = None
+    """number -> (P,) another model to start from; 0 is `initial`."""
     family: Family | None = None
     """The clients' architectures and what they average, for an algorithm that lets them differ."""
     slices: int = 1
     """Of each client's training samples; a job is on one of them."""
     held_out: np.ndarray | None = None
     """(clients,) int64: samples that each client keeps back to evaluate its own model; None where none does."""
+    unseen: np.ndarray | None = None
+    """(M, classes) as `counts`, of the clients that never train: their numbers go on from those that do."""
     first: int = 0
     """The server step from which a schedule begins: 0 but where a run on the real clock is resumed."""
 
     @property
     def clients(self) -> int:
-        """Number of virtual clients."""
+        """Number of virtual clients that train."""
         return len(self.counts)
+
+    @cached_property
+    def everyone(self) -> np.ndarray:
+        """(N, classes) as `counts`, of those that never train too."""
+        return self.counts if self.unseen is None else np.concatenate([self.counts, self.unseen])
 
     def examples(self, client: int) -> int:
         """Training samples of the client, in all of its slices."""
@@ -97,7 +106,7 @@ class World:
     @cached_property
     def _examples(self) -> list[int]:
         """Per client: plans ask for each of their jobs."""
-        return self.counts.sum(axis=1).tolist()
+        return self.everyone.sum(axis=1).tolist()
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,15 @@ from typing import Any
 
 from torch import nn
 
-from hpcfl.batched import Batched, obstacle
+from hpcfl.batched import Batched, obstacle, unstackable
 from hpcfl.errors import JobError
 from hpcfl.plan import overlaps
 from hpcfl.recorded import program
 from hpcfl.schema import JobSpec
+from hpcfl.strategies import FedAvg
 from hpcfl.training import Trainer
 
-__all__ = ["choose"]
+__all__ = ["choose", "stacks_learners"]
 
 SMALL = 200_000
 """Parameters up to which `auto` stacks models on a CPU."""
@@ -42,6 +43,12 @@ def choose(spec: JobSpec, schedule: Any, trainer: Trainer) -> Batched | None:
         return None
     kind = trainer.device.type
     return program(trainer, max(1, min(CLIENTS[kind], NUMBERS[kind] // trainer.layout.size)))
+
+
+def stacks_learners(spec: JobSpec, trainer: Trainer) -> bool:
+    """Whether an algorithm's several learners of a client are one program: where that can be, and is faster."""
+    corrects = type(trainer.strategy).correct is not FedAvg.correct
+    return spec.execution != "sequential" and not corrects and not unstackable(trainer) and pays(trainer)
 
 
 def pays(trainer: Trainer) -> bool:

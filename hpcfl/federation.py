@@ -95,8 +95,12 @@ def deal_samples(spec: JobSpec, labels: Labels, pooled: bool) -> list[np.ndarray
     parts = deal(dealt.name, labels.y, dealt.clients, rng, labels.holders, **dealt.params)
     if pooled:
         parts = [np.sort(np.concatenate(parts))]
-    if spec.server.min_clients > len(parts):
-        raise JobError(f"server.min_clients = {spec.server.min_clients}: more than the {len(parts)} clients there are")
+    unseen, train = spec.client.test_clients, len(parts) - spec.client.test_clients
+    if train < 1:
+        raise JobError(f"client.test_clients = {unseen}: must be less than the {len(parts)} clients there are")
+    if spec.server.min_clients > train:
+        what = "that train" if unseen else "there are"
+        raise JobError(f"server.min_clients = {spec.server.min_clients}: more than the {train} clients {what}")
     return parts
 
 
@@ -167,7 +171,8 @@ def build_world(
     settings: dict[str, Any] = {
         "seed": spec.seed,
         "rounds": spec.rounds,
-        "counts": counts,
+        "counts": counts[: len(counts) - spec.client.test_clients],
+        "unseen": counts[len(counts) - spec.client.test_clients :] if spec.client.test_clients else None,
         "batch_size": spec.client.batch_size,
         "epochs": (epochs, epochs) if isinstance(epochs, int) else (epochs[0], epochs[1]),
         "devices": build_devices(spec, len(counts), model_bytes, pooled),
@@ -176,7 +181,9 @@ def build_world(
         **model,
     }
     group, check = getattr(schedule, "group", None), getattr(schedule, "check", None)
-    groups = asked("schedule.group", group, World(**settings)) if group else (tuple(range(len(counts))),)
+    groups = (tuple(range(len(settings["counts"]))),)
+    if group:
+        groups = asked("schedule.group", group, World(**settings))
     world = World(**settings, groups=tuple(map(tuple, groups)))
     if check:
         check(world)

@@ -86,10 +86,11 @@ def serve(
     """
     spec, world, checkpoint = job.spec, parts.world, past.checkpoint
     clients = {
-        "examples": world.counts.sum(axis=1),
-        "classes": world.counts,
+        "examples": world.everyone.sum(axis=1),
+        "classes": world.everyone,
         "delay": world.devices.delay_s,
         **({} if world.held_out is None else {"held_out": world.held_out}),
+        **({"unseen": 1 * (np.arange(len(world.everyone)) >= world.clients)} if world.unseen is not None else {}),
         "architecture": np.array(parts.architectures, dtype=object),
     }
     # Open MPI gives rank 0 a terminal of its own, whatever its output really goes to
@@ -107,7 +108,8 @@ def serve(
         record = Recorder(
             world, pool, writer, progress, parts.evaluate(spec.server.test_batch_size),
             [version.constants() for version in parts.trainer.versions],
-            trackers=trackers, send=parts.strategy.send, evaluate_every=spec.server.evaluate_every,
+            trackers=trackers, send=parts.strategy.send, recorded=parts.strategy.recorded,
+            evaluate_every=spec.server.evaluate_every,
             keep_every=spec.results.keep_every, upload_bytes=build_compression(spec).bytes,
             outlook=outlook, wall_clock=spec.clock == "wall", before=past.facts,
         )  # fmt: skip
@@ -139,7 +141,7 @@ def open_results(job: JobFile, path: Any, past: Past, parts: build.Parts) -> Wri
     kept = 1 + (job.spec.rounds // job.spec.results.keep_every if job.spec.results.keep_every else 0)
     expected = kept * 4 * len(parts.world.initial) + job.spec.rounds * 200 + parts.owner.nbytes
     if parts.world.held_out is not None or parts.world.family:
-        expected += 32 * parts.world.clients * (1 + job.spec.rounds // job.spec.server.evaluate_every)
+        expected += 32 * len(parts.world.everyone) * (1 + job.spec.rounds // job.spec.server.evaluate_every)
     overwrite, resumes = job.spec.results.overwrite or past.overwrite, past.checkpoint is not None
     writer = Writer(path, overwrite=overwrite, expected_bytes=expected, resumes=resumes)
     try:

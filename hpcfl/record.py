@@ -32,6 +32,7 @@ class Recorder:
         constants: Sequence[Mapping[str, np.ndarray]],
         *,
         send: Callable[[dict[str, Tensor], int], dict[str, Tensor]],
+        recorded: Sequence[str] = (),
         trackers: Any,
         evaluate_every: int,
         keep_every: int,
@@ -46,9 +47,9 @@ class Recorder:
         self._evaluate, self._trackers, self._outlook = evaluate, trackers, outlook
         self._evaluate_every, self._keep_every = evaluate_every, keep_every
         self._constants = constants
-        self._send, self._wall_clock, self._upload_bytes = send, wall_clock, upload_bytes
+        self._send, self._recorded, self._wall_clock, self._upload_bytes = send, recorded, wall_clock, upload_bytes
         self._jobs = list(before["jobs"]) if before else [0] * world.clients
-        self._own = np.full((4, world.clients), math.nan)
+        self._own = np.full((4, len(world.everyone)), math.nan)
         """Of each client's own model: loss and accuracy on its held-out share, and on the test set."""
         self._examining = 0.0
         self._begin = perf_counter() - (before["wall_s"] if before else 0.0)
@@ -68,11 +69,12 @@ class Recorder:
         if (world.held_out is None and world.family is None) or not self._due(step, updates):
             return
         begin = perf_counter()
-        asked = list(range(world.clients)) if world.family else np.flatnonzero(world.held_out).tolist()
+        asked = list(range(len(world.everyone))) if world.family else np.flatnonzero(world.held_out).tolist()
         if not asked:
             return
         jobs = [world.job(client, step.index, step.time) for client in asked]
-        after = {client: NOW if self._wall_clock else self._jobs[client] for client in asked}
+        jobs_of = [*self._jobs, *[0] * (len(world.everyone) - world.clients)]
+        after = {client: NOW if self._wall_clock else jobs_of[client] for client in asked}
         for client, found in self._pool.examine(jobs, lambda client: self._send(state, client), after).items():
             self._own[: len(found), client] = found
         self._examining = perf_counter() - begin
@@ -118,18 +120,25 @@ class Recorder:
         if updates.updates and (last or (self._keep_every and step.index % self._keep_every == 0)):
             for name, vector, layout in self._models(state["w"]):
                 self._writer.model(step.index, vector.cpu().numpy(), layout, name)
+            for name in self._recorded:
+                self._writer.state(step.index, name, state[name].cpu().numpy())
         self._trackers.step(row)
         self._outlook.place = f"after round {step.index} of {self._world.rounds}"
         self._progress.step(step.index, len(updates), loss, accuracy, row["client_accuracy"])
 
     def _models(self, w: Tensor) -> Iterator[tuple[str, Tensor, list[tuple[Any, ...]]]]:
-        """(name, vector, layout) of what the file keeps: the one model, or what the server has of each architecture."""
+        """(name, vector, layout) of what the file keeps: the one model, each learner where there are several, or what
+        the server has of each architecture.
+        """
         family = self._world.family
         kept = [("global", w, {entry.name: entry.offset for entry in self._world.layout.entries}, self._world.layout)]
+        if w.dim() > 1:
+            kept = [(f"learner{number}", row, *kept[0][2:]) for number, row in enumerate(w)]
         if family:
             layouts = enumerate(zip(family.names, family.layouts))
             kept = [(name, *family.at_server(number, w), layout) for number, (name, layout) in layouts]
-        for (name, vector, starts, layout), constants in zip(kept, self._constants):
+        of_each = self._constants if family else [*self._constants] * len(kept)
+        for (name, vector, starts, layout), constants in zip(kept, of_each):
             whole = len(vector) == layout.size
             rows = [
                 (entry.name, entry.shape, entry.kind, constants[entry.name] if constant else starts[entry.name])
@@ -140,17 +149,25 @@ class Recorder:
                 yield name, vector, rows
 
     def _summary(self) -> dict[str, float]:
-        """What /rounds has of the clients' own models: the mean over all held-out samples, and the lowest decile."""
-        loss, accuracy = self._own[:2]
-        asked = np.isfinite(accuracy)
-        if not asked.any():
-            return {"client_loss": math.nan, "client_accuracy": math.nan, "client_accuracy_low": math.nan}
-        weights = self._world.held_out[asked]
+        """What /rounds has of the clients' own models: means over all held-out samples, and the lowest decile."""
+        train = np.arange(len(self._world.everyone)) < self._world.clients
+        loss, accuracy, low = self._means(train)
+        *_, unseen, _ = self._means(~train)
         return {
-            "client_loss": float(np.average(loss[asked], weights=weights)),
-            "client_accuracy": float(np.average(accuracy[asked], weights=weights)),
-            "client_accuracy_low": float(np.quantile(accuracy[asked], 0.1)),
+            "client_loss": loss,
+            "client_accuracy": accuracy,
+            "client_accuracy_low": low,
+            "unseen_accuracy": unseen,
         }
+
+    def _means(self, some: np.ndarray) -> tuple[float, float, float]:
+        """Mean loss, mean accuracy and the accuracy of the lowest decile of those of some clients that were asked."""
+        accuracy = self._own[1]
+        asked = some & np.isfinite(accuracy)
+        if not asked.any():
+            return math.nan, math.nan, math.nan
+        means = np.average(self._own[:2, asked], axis=1, weights=self._world.held_out[asked])
+        return *means.tolist(), float(np.quantile(accuracy[asked], 0.1))
 
     def _travelled(self, job: Job) -> int:
         """Elements of the model that the simulated client receives, and sends back."""

@@ -84,8 +84,8 @@ class Partition(Component):
     """How the training data is dealt to the virtual clients."""
 
     name: str = "iid"
-    """iid, dirichlet, shards, labels (so many labels each), natural (writers, speakers, subjects), file (as in the
-    result file of an earlier run), or a dotted path."""
+    """iid, dirichlet, cluster_dirichlet, pachinko, shards, labels (so many labels each), natural (writers, speakers,
+    subjects), file (as in the result file of an earlier run), or a dotted path."""
     clients: Annotated[Positive | None, Field(validate_default=True)] = None
     """Number of virtual clients, independent of the number of ranks; without it 10, and for natural and file as many as
     there are."""
@@ -184,6 +184,9 @@ class Client(Section):
     """Deal the client's samples to batches anew in every epoch; false keeps them in the order of the dataset."""
     test_size: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of each client's samples that it keeps back: at every evaluation its own model is evaluated on them."""
+    test_clients: Annotated[int, Field(ge=0)] = 0
+    """The last so many clients never train: at every evaluation each takes the model as a newcomer does (fits what the
+    algorithm fits at home), and is examined on its held-out share."""
     slices: Positive = 1
     """Cut each client's training samples at random in so many slices; it trains on one, round by round the next."""
     lr: Rate = 0.01
@@ -196,6 +199,13 @@ class Client(Section):
     """What it minimises."""
     device: ClientDevice = ClientDevice()
     """What it runs on: time on the virtual clock."""
+
+    @field_validator("test_clients")
+    @classmethod
+    def _examined(cls, test_clients: int, info: ValidationInfo) -> int:
+        if test_clients and not info.data.get("test_size"):
+            raise ValueError("needs client.test_size greater than 0: samples that they are examined on")
+        return test_clients
 
     @field_validator("epochs")
     @classmethod

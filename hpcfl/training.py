@@ -5,17 +5,18 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hpcfl.client import Client, Loss
+from hpcfl.client import Client, Recipe
 from hpcfl.core import Job, World
 from hpcfl.flat import Layout
 from hpcfl.home import Homes
+from hpcfl.learners import Learners, mean_loss
 from hpcfl.pinned import upload
 from hpcfl.rng import seed64
 from hpcfl.strategies import FedAvg
@@ -66,20 +67,7 @@ class Samples:
         return (x.permute(0, 3, 1, 2) if self._channels_last else x), self.y[index]
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How a client trains: what the job's sections `client` and `data.transform` were built into."""
-
-    optimizer: Callable[[list[nn.Parameter]], torch.optim.Optimizer]
-    loss: Loss
-    rates: tuple[float, ...]
-    """Learning rate of each server step."""
-    transform: Callable[[Tensor], Tensor] | None = None
-    shuffle: bool = True
-    """Whether each epoch deals the samples to batches anew."""
-
-
-class Fit:
+class Fit(Learners):
     """`fit(w)`: train a copy of the vector `w` on the client's data, and return the result."""
 
     def __init__(self, trainer: Trainer, client: Client, sent: dict[str, Tensor]):
@@ -118,8 +106,10 @@ class Fit:
     def _prepare(self, vector: Tensor) -> torch.optim.Optimizer:
         return self._trainer.prepare(vector, self.client.lr)
 
-    def step(self, index: Tensor, vector: Tensor, optimizer: torch.optim.Optimizer) -> None:
-        """One optimizer step on the samples at `index`."""
+    def step(
+        self, index: Tensor, vector: Tensor, optimizer: torch.optim.Optimizer, weights: Tensor | None = None
+    ) -> None:
+        """One optimizer step on the samples at `index`, each with its weight in the mean where `weights` are given."""
         trainer, client = self._trainer, self.client
         x, labels = trainer.samples.batch(index)
         if trainer.recipe.transform:
@@ -128,7 +118,7 @@ class Fit:
             optimizer.zero_grad()
         else:
             trainer.grad.zero_()
-        loss = trainer.strategy.loss(trainer.module(x), labels, client)
+        loss = mean_loss(trainer.strategy, trainer.module(x), labels, client, weights)
         loss.backward()
         if trainer.grad is not None:
             trainer.strategy.correct(trainer.grad, vector[: len(trainer.grad)], self._start, self._sent, client)
@@ -162,6 +152,8 @@ class Trainer:
         self.batch_size = world.batch_size
         self.fit: Callable[[Trainer, Client, dict[str, Tensor]], Fit] = Fit
         """Makes the `fit` of a job: another one where its steps are captured."""
+        self.stacks = False
+        """Whether the learners of a client are trained as one program."""
         self._world, self._parts, self._held_out, self._test = world, parts, held_out, test
         self.figures = 4 if self.family else 2
         """Numbers that `examine` finds."""
@@ -171,20 +163,18 @@ class Trainer:
             each = [firsts[architecture] for architecture in self.family.of]
         self.homes = Homes(first, history=held_out is not None or self.family is not None, each=each)
         self._test_batch_size = test_batch_size
-        counts = torch.from_numpy(world.counts).to(device)
+        counts = torch.from_numpy(world.everyone).to(device)
         self.holdings = [(torch.from_numpy(part).to(device), count) for part, count in zip(parts, counts)]
         """Each client's places in the training set, and its training samples of each class."""
-        self.versions = self._furnish_each([module, *others])
-        """One for each architecture; this is the first."""
+        self._furnish_each([module, *others])
 
-    def _furnish_each(self, modules: Sequence[nn.Module]) -> list[Trainer]:
-        """One for each module, on the same samples and homes; this is the first."""
+    def _furnish_each(self, modules: Sequence[nn.Module]) -> None:
+        """With the first module; and another trainer for each further one, on the same samples and homes."""
         world, family = self._world, self.family
         layouts, initials = (family.layouts, family.initials) if family else ([world.layout], [world.initial])
-        versions = [self, *(copy.copy(self) for _ in modules[1:])]
-        for version, module, layout, initial in zip(versions, modules, layouts, initials):
+        self._others = [copy.copy(self) for _ in modules[1:]]
+        for version, module, layout, initial in zip(self.versions, modules, layouts, initials):
             version._furnish(module.to(self.device), layout, initial)
-        return versions
 
     def _furnish(self, module: nn.Module, layout: Layout, initial: Tensor) -> None:
         """The module, and all that is written while it trains."""
@@ -195,6 +185,7 @@ class Trainer:
         self._spaces: dict[tuple[int, int], Tensor] = {}
         self._turn, self._turns = 0, patience(self.layout.size, self.device)
         self._bound: Tensor | None = None
+        self._tried: tuple[Tensor, tuple[float, float]] | None = None
         carried = self.layout.views(initial)
         self._constants = [(tensor, tensor.clone()) for name, tensor in module.named_buffers() if name not in carried]
         self.layout.bind(module, initial.to(self.device, copy=True), self.grad)
@@ -203,12 +194,18 @@ class Trainer:
     def twin(self) -> Trainer:
         """Another one on the same samples, which can train at the same time: on a stream of its own."""
         other = copy.copy(self)
-        other.versions = other._furnish_each([copy.deepcopy(each.module) for each in self.versions])
+        other._furnish_each([copy.deepcopy(each.module) for each in self.versions])
         return other
 
-    def _of(self, client: int) -> Trainer:
+    @property
+    def versions(self) -> list[Trainer]:
+        """One for each architecture; this is the first."""
+        return [self, *self._others]
+
+    def of(self, client: int) -> Trainer:
         """That of the client's architecture."""
-        return self.versions[self.family.of[client]] if self.family else self
+        number = self.family.of[client] if self.family else 0
+        return self._others[number - 1] if number else self
 
     def optimizer(self) -> torch.optim.Optimizer:
         """A new one of the module's trained parameters."""
@@ -219,7 +216,7 @@ class Trainer:
 
         The uploads are valid for so many jobs as a sum of them has `patience`.
         """
-        version = self._of(job.client)
+        version = self.of(job.client)
         version._turn = (version._turn + 1) % version._turns
         client = version.client(job, self.homes.begin(job.client))
         fit = version._begin(client, sent)
@@ -239,12 +236,18 @@ class Trainer:
         index = torch.from_numpy(self._held_out[job.client]).to(self.device) if self._held_out else ()
         if not len(index) and not self.family:
             return math.nan, math.nan
-        version = self._of(job.client)
+        version = self.of(job.client)
         client = version.client(replace(job, visit=EXAMINED), self.homes.after(job.client, after))
         w = self.strategy.personal(version._begin(client, sent), sent, client)
         size = self._test_batch_size
         own = version.evaluate(w, self.samples, size, index) if len(index) else (math.nan, math.nan)
-        return own + version.evaluate(w, self._test, size) if self.family else own
+        return own + version._on_test_set(w) if self.family else own
+
+    def _on_test_set(self, w: Tensor) -> tuple[float, float]:
+        """Of a client's own model; clients of an architecture often have the very same, which is tried once."""
+        if self._tried is None or not torch.equal(self._tried[0], w):
+            self._tried = w.clone(), self.evaluate(w, self._test, self._test_batch_size)
+        return self._tried[1]
 
     def _begin(self, client: Client, sent: dict[str, Tensor]) -> Fit:
         """The module as it was at first but for its vector, in training mode, with the job's own random numbers."""

@@ -48,6 +48,8 @@ def test_jobs_run_for_two_rounds(launch: Launcher, tmp_path: Path, path: Path):
     if "." in read(str(path)).spec.schedule.name:  # one of the job's own, which has keys of its own
         light = [pair for pair in light if not pair.startswith("schedule.")]
     done = launch(1, "run", path, *(word for pair in light for word in ("--set", pair)), "--out", "x.h5")
+    if "is not under the data root" in done.stderr or "there is no folder" in done.stderr:
+        pytest.skip(f"{data} is not under HPCFL_DATA")
     assert done.returncode == 0, done.stderr
     assert list(open_results(tmp_path / "x.h5").rounds["step"]) == [1, 2]
 

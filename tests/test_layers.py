@@ -60,6 +60,7 @@ LEVELS = {
     "sgd": 2,
     "stacked": 2,
     "tenders": 2,
+    "learners": 2,
     "training": 2,
     "wallclock": 2,
     # 3: the round loop

@@ -16,6 +16,7 @@ from hpcfl.data.folder import Folder
 from hpcfl.data.har import UciHar
 from hpcfl.data.idx import Emnist, Idx
 from hpcfl.data.leaf import Leaf
+from hpcfl.data.mixture import Mixture
 from hpcfl.data.omniglot import Omniglot
 from hpcfl.data.pamap2 import Pamap2
 from hpcfl.data.params import bind, locate, nearest
@@ -121,6 +122,7 @@ SOURCES: dict[str, Source] = {
     "npz": Npz(),
     "folder": Folder(),
     "synthetic": Synthetic(),
+    "mixture": Mixture(),
 }
 
 

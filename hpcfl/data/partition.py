@@ -13,6 +13,7 @@ import numpy as np
 
 from hpcfl.data.amounts import AMOUNTS, draw_amounts, equal, spread
 from hpcfl.data.by_label import by_label
+from hpcfl.data.pachinko import pachinko
 from hpcfl.data.params import COUNT, POSITIVE, bind, locate, nearest
 from hpcfl.data.sample import by_class, stratified
 from hpcfl.data.stored import stored
@@ -79,6 +80,27 @@ def dirichlet(
     return _fill_up(owner, clients, min_examples, rng)
 
 
+def cluster_dirichlet(
+    labels: np.ndarray,
+    clients: int,
+    rng: np.random.Generator,
+    *,
+    beta: Annotated[float, POSITIVE],
+    clusters: Annotated[int, COUNT] = 3,
+    min_examples: Annotated[int, COUNT] = 1,
+) -> np.ndarray:
+    """As `dirichlet`, of groups of classes instead of classes (Marfoq 2021).
+
+    Classes are shuffled into `clusters` groups of equal size, or one more, and of each group the clients' shares are
+    drawn from Dir(beta).
+    """
+    classes = labels.max() + 1
+    if clusters > classes:
+        raise JobError(f"partition.clusters = {clusters}: more than the {classes} classes there are")
+    cluster = rng.permutation(np.arange(classes) % clusters)
+    return dirichlet(cluster[labels], clients, rng, beta=beta, min_examples=min_examples)
+
+
 def shards(
     labels: np.ndarray, clients: int, rng: np.random.Generator, *, shards_per_client: Annotated[int, COUNT] = 2
 ) -> np.ndarray:
@@ -138,6 +160,8 @@ def natural(
 PARTITIONS = {
     "iid": iid,
     "dirichlet": dirichlet,
+    "cluster_dirichlet": cluster_dirichlet,
+    "pachinko": pachinko,
     "shards": shards,
     "labels": by_label,
     "natural": natural,

@@ -21,7 +21,7 @@ from hpcfl.jobfile import JobFile
 from hpcfl.launch import Placement
 from hpcfl.messages import Order
 from hpcfl.preflight.costs import COPIES, Costs
-from hpcfl.training import Fit, Samples
+from hpcfl.training import Fit, Samples, Trainer
 
 __all__ = ["calibrate"]
 
@@ -44,13 +44,14 @@ def calibrate(job: JobFile, steps: Sequence[Step]) -> Costs:
     parts = job.explain(assemble, job, device, trains=True, serves=True)
     state = parts.strategy.init(parts.world)
     order = Order.of(cohort, lambda client: parts.strategy.send(state, client))
-    longest = max(cohort, key=lambda each: each.steps)
+    family = parts.world.family
+    longest = max(cohort, key=lambda each: (each.steps, parts.trainer.of(each.client).layout.size))
     step_s, uploads, kept = time_steps(parts, longest, order)
     if parts.batched:
         step_s = time_program(parts, cohort, order)
     how = parts.strategy.uploads
     averaged = sum(uploads[name].numel() for name in uploads if how[name] != "each")
-    size = 4 * parts.world.layout.size
+    size = 4 * max(len(parts.world.initial), parts.trainer.of(longest.client).layout.size)
     cuda = device.type == "cuda"
     # on a GPU the samples and the models lie there; what the process itself holds was measured with all of them
     peak, sums = peak_bytes(), 8 * averaged
@@ -66,7 +67,10 @@ def calibrate(job: JobFile, steps: Sequence[Step]) -> Costs:
         server_memory=peak + sums + COPIES * size - (0 if cuda else samples_bytes(parts.trainer.samples)),
         device_memory=CONTEXT_BYTES + torch.cuda.max_memory_reserved() if cuda else 0.0,
         step_s=step_s,
-        evaluate_s=time_evaluation(parts, state["w"], job.spec.server.test_batch_size),
+        evaluate_s=sum(
+            time_evaluation(parts, version, w, job.spec.server.test_batch_size)
+            for version, w in zip(parts.trainer.versions, family.initials if family else [state["w"]])
+        ),
         private=parts.strategy.private,
         program=parts.batched.size if parts.batched else 1,
         origin=f"measured on {os.uname().nodename} ({device}), {date.today().isoformat()}",
@@ -75,7 +79,7 @@ def calibrate(job: JobFile, steps: Sequence[Step]) -> Costs:
 
 def time_steps(parts: Parts, job: Job, order: Order) -> tuple[float, dict[str, Tensor], dict[str, Tensor]]:
     """Seconds per local step of one client, what it uploads, and what it keeps at home."""
-    trainer, world, sent = parts.trainer, parts.world, order.sent(job)
+    trainer, world, sent = parts.trainer.of(job.client), parts.world, order.sent(job)
     few = STEPS * world.batch_size
     epochs = max(1, min(job.epochs, STEPS // -(-min(job.examples, few) // world.batch_size)))
     seconds = math.inf
@@ -100,13 +104,10 @@ def time_program(parts: Parts, cohort: Sequence[Job], order: Order) -> float:
     return seconds
 
 
-def time_evaluation(parts: Parts, w: Tensor, batch_size: int) -> float:
-    """Seconds for the whole test set, from a part of it."""
+def time_evaluation(parts: Parts, version: Trainer, w: Tensor, batch_size: int) -> float:
+    """Seconds for the whole test set, from a part of it, with the model of an architecture."""
     some = torch.arange(min(len(parts.test), BATCHES * batch_size), device=parts.trainer.device)
-    runs = [
-        timed(parts.trainer.device, lambda: parts.trainer.evaluate(w, parts.test, batch_size, some))[1]
-        for _ in range(REPEATS)
-    ]
+    runs = [timed(version.device, lambda: version.evaluate(w, parts.test, batch_size, some))[1] for _ in range(REPEATS)]
     return min(runs) * len(parts.test) / len(some)
 
 

@@ -30,6 +30,7 @@ ROUNDS = (
     Column("loss", "<f8", "", "mean loss on the test set; NaN where not evaluated"),
     Column("client_accuracy", "<f8", "", "accuracy of the clients' own models on all held-out samples, or NaN"),
     Column("client_accuracy_low", "<f8", "", "accuracy that nine of ten clients' own models reach, or NaN"),
+    Column("unseen_accuracy", "<f8", "", "accuracy of clients that never train (client.test_clients), or NaN"),
     Column("client_loss", "<f8", "", "mean loss of the clients' own models on all held-out samples, or NaN"),
     Column("train_loss", "<f8", "", "mean loss of the clients' local training, weighted by examples"),
     Column("examples", "<i8", "", "training examples behind the updates that were combined"),
@@ -72,6 +73,7 @@ CLIENTS = {
     "classes": Column("classes", "<i8", "", "training examples of the client with each label"),
     "delay": Column("delay", "<f8", "s", "the delay that the job gives to the client's updates"),
     "held_out": Column("held_out", "<i8", "", "samples that the client keeps back to evaluate its own model"),
+    "unseen": Column("unseen", "<i8", "", "1 for a client that never trains (client.test_clients), else 0"),
     "architecture": Column("architecture", None, "", "the model that the client trains"),
 }
 

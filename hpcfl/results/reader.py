@@ -163,10 +163,21 @@ class Reader:
         """The names of the models that were kept, by step."""
 
         def kept(file: h5py.File) -> dict[int, list[str]]:
-            found = {int(step): list(group) for step, group in file["model"].items()}
+            found = {
+                int(step): [name for name in group if isinstance(group[name], h5py.Group)]
+                for step, group in file["model"].items()
+            }
             return {step: found[step] for step in sorted(found) if step <= file["model"].attrs["latest"]}
 
         return self._again(kept, "model")
+
+    def state(self, name: str, step: int | None = None) -> np.ndarray:
+        """What the algorithm recorded under this name beside the model of `step`, by default of the latest one."""
+        step = max(self.models, default=0) if step is None else step
+        place = f"model/{step}/{name}"
+        if not self._again(lambda file: place in file, place):
+            raise ResultError(f"{self.path} holds no {name!r} of step {step}; the algorithm says what is recorded")
+        return self._read(place)
 
     def model(self, step: int | None = None, name: str = "global") -> dict[str, np.ndarray]:
         """The tensors of the model after `step`, by default of the latest one that was kept."""

@@ -205,6 +205,12 @@ class Writer:
             file["model"].attrs.modify("latest", step)
             file.flush()
 
+    def state(self, step: int, name: str, values: np.ndarray) -> None:
+        """Keep one of the algorithm's own tensors beside the model after `step`."""
+        with self._writing() as file:
+            file["model"].require_group(str(step))[name] = values
+            file.flush()
+
     def finish(self, ending: str = "finished") -> None:
         """Record how the run ended: "finished", "interrupted" or "failed". Only a finished run has an `end_time`."""
         with self._writing() as file:

@@ -4,6 +4,7 @@ from hpcfl.strategies.afl import AFL
 from hpcfl.strategies.apfl import APFL
 from hpcfl.strategies.centralized import Centralized
 from hpcfl.strategies.cfl import CFL
+from hpcfl.strategies.dfedem import DFedEM
 from hpcfl.strategies.ditto import Ditto
 from hpcfl.strategies.fedadam import FedAdagrad, FedAdam, FedYogi
 from hpcfl.strategies.fedasync import FedAsync
@@ -14,6 +15,7 @@ from hpcfl.strategies.fedavgplus import FedAvgPlus
 from hpcfl.strategies.fedbn import FedBN
 from hpcfl.strategies.fedbuff import FedBuff
 from hpcfl.strategies.feddl import FedDL
+from hpcfl.strategies.fedem import FedEM
 from hpcfl.strategies.fedlc import FedLC
 from hpcfl.strategies.fednova import FedNova
 from hpcfl.strategies.fedopt import FedOpt
@@ -41,6 +43,7 @@ __all__ = [
     "Centralized",
     "ClusteredCommon",
     "ClusteredFL",
+    "DFedEM",
     "Ditto",
     "FedAT",
     "FedAdagrad",
@@ -52,6 +55,7 @@ __all__ = [
     "FedBN",
     "FedBuff",
     "FedDL",
+    "FedEM",
     "FedLC",
     "FedNova",
     "FedOpt",
@@ -81,6 +85,8 @@ STRATEGIES = {
     "afl": AFL,
     "fedbn": FedBN,
     "feddl": FedDL,
+    "fedem": FedEM,
+    "dfedem": DFedEM,
     "fedavgplus": FedAvgPlus,
     "fedper": FedPer,
     "fedrep": FedRep,

@@ -36,6 +36,9 @@ class FedAvg:
     private: ClassVar[bool] = False
     """Clients keep `client.state` between their jobs: a client is then always trained on the same rank."""
 
+    recorded: ClassVar[tuple[str, ...]] = ()
+    """What of the state the result file keeps beside the model."""
+
     # on the server
     def init(self, world: World) -> State:
         """The state before the first step."""

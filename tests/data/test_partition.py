@@ -9,13 +9,18 @@ from hpcfl.errors import JobError
 from hpcfl.rng import stream
 
 # The partitions that deal all samples to any number of clients; the others have tests of their own.
-PARAMS = {"iid": {}, "dirichlet": {"beta": 0.5}, "shards": {"shards_per_client": 2}}
-OTHERS = ("labels", "natural", "file")
+PARAMS = {
+    "iid": {},
+    "dirichlet": {"beta": 0.5},
+    "cluster_dirichlet": {"beta": 0.5, "clusters": 2},
+    "shards": {"shards_per_client": 2},
+}
+OTHERS = ("pachinko", "labels", "natural", "file")
 LABELS = stream(0, "labels").integers(0, 10, 1437)  # as many as the digits
 
 
 def test_every_partition_keeps_the_contract():
-    assert [*PARAMS, *OTHERS] == list(PARTITIONS)
+    assert {*PARAMS, *OTHERS} == set(PARTITIONS)
 
 
 @pytest.fixture(params=PARAMS)
@@ -46,7 +51,8 @@ def test_labels_are_left_alone(name):
 
 def test_the_least_there_can_be(name):
     labels = np.array([0, 1, 1, 0, 2, 2, 2, 2])
-    params = {**PARAMS[name], **({"shards_per_client": 1} if name == "shards" else {})}
+    least = {"shards": {"shards_per_client": 1}, "cluster_dirichlet": {"clusters": 1}}
+    params = {**PARAMS[name], **least.get(name, {})}
     assert sorted(map(len, deal(name, labels, 8, stream(0, "partition"), **params))) == [1] * 8
     assert deal(name, np.array([0]), 1, stream(0, "partition"), **params)[0].tolist() == [0]
 
@@ -253,7 +259,8 @@ def test_a_limit_need_not_hold_for_every_holder(clients):
         (
             None, None, {},
             "partition.name = 'natural': this dataset does not say whom its samples come from; it can be dealt by iid, "
-            "dirichlet, shards, labels, file, and an .npz or a function of yours can give `holders`",
+            "dirichlet, cluster_dirichlet, pachinko, shards, labels, file, and an .npz or a function of yours can give "
+            "`holders`",
         ),
         (31, HOLDERS, {}, "partition.clients = 31: there are 30 natural holders with at least 1 training samples"),
         (1438, HOLDERS, {}, "partition.clients = 1438: there are only 1,437 training samples"),
@@ -324,3 +331,18 @@ def test_a_function_of_ones_own_may_ask_for_holders(module):
 def test_mistakes_of_ones_own_function(module, name, params, message):
     with pytest.raises(JobError, match=message):
         deal(f"own_partition.{name}", LABELS, 7, stream(0, "partition"), **params)
+
+
+def test_cluster_dirichlet_shares_out_groups_of_classes():
+    labels = np.repeat(np.arange(10), 3000)
+    parts = deal("cluster_dirichlet", labels, 6, stream(0, "partition"), beta=0.4, clusters=3)
+    shares = class_counts(labels, parts, 10) / 3000
+    distances = np.abs(shares[:, :, None] - shares[:, None]).max(0)
+    groups = {tuple(np.flatnonzero(row < 0.05)) for row in distances}  # classes that everybody has alike
+    assert sorted(map(len, groups)) == [3, 3, 4]
+    assert sorted(label for group in groups for label in group) == list(range(10))
+
+
+def test_more_clusters_than_classes():
+    with pytest.raises(JobError, match=r"partition.clusters = 11: more than the 10 classes"):
+        deal("cluster_dirichlet", LABELS, 6, stream(0, "partition"), beta=0.4, clusters=11)

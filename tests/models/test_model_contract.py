@@ -133,3 +133,9 @@ def test_the_last_character_counts_most_but_all_count():
         moved.append((model(other) - model(x)).abs().sum().item())
     assert 0 < moved[0] < moved[5]
     assert parameters(model) == TOKENS * 3 + 4 * 5 * (3 + 5 + 2) + 2 * 4 * 5 * (5 + 5 + 2) + 6 * 4
+
+
+def test_without_padding_it_is_the_cnn_of_fedem():
+    model = CNN((1, 28, 28), 62, hidden=2048, padding=0)
+    assert sum(parameter.numel() for parameter in model.parameters()) == 832 + 51_264 + 2_099_200 + 127_038
+    assert model(torch.zeros(2, 1, 28, 28)).shape == (2, 62)

@@ -50,6 +50,8 @@ NEUTRAL = {
     "fedopt": {"strategy": {"optimizer": {"name": "sgd", "lr": 1.0}}},
     "fedbn": {},
     "feddl": {"strategy": {"n_clusters": 1}, "schedule": {"c_ratio": 1.0}},
+    "fedem": {"strategy": {"n_learners": 1}},
+    "dfedem": {**EQUAL_SIZES, "strategy": {"n_learners": 1, "topology": "complete"}, "schedule": {"c_ratio": 1.0}},
     "qffl": {"strategy": {"q": 0.0}},
     "afl": {"strategy": {"eta": 0.0}},
     "fedavgplus": {},
@@ -84,6 +86,8 @@ OTHER = {
     "fedopt": {"strategy": {"optimizer": {"name": "torch.optim.Adam", "lr": 0.01}}},
     "fedbn": {"model": "diary.Normed"},
     "feddl": {"strategy": {"alpha": 0.5}},
+    "fedem": {},
+    "dfedem": {"strategy": {"n_learners": 1, "topology": "ring"}},
     "qffl": {},
     "afl": {"strategy": {"eta": 1.0}},
     "fedper": {},
@@ -99,7 +103,7 @@ FAMILIES = {"clustered_fl", "basic_common", "clustered_common", "max_common"}
 """Algorithms that are another than FedAvg only where the clients' architectures differ (test_flexifed.py)."""
 SERVER_STEPS = {"fedavgm", "fedadam", "fedyogi", "fedadagrad", "fedopt"}
 ROUNDED = {"fedasync", "fedbuff", "stepasync", "twafl", "fednova", "scaffold", "feddl", "qffl", "afl", "pfedme", "cfl"}
-ROUNDED |= SERVER_STEPS
+ROUNDED |= {"dfedem"} | SERVER_STEPS
 """Equal to FedAvg but for rounding: they take the mean in float32 on the server, FedAvg in fixed point; or they add to
 the old model what others replace it by."""
 
