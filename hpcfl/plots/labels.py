@@ -16,7 +16,7 @@ __all__ = ["held", "labels"]
 
 MOST = {"bubbles": 30, "bars": 100}
 """Clients drawn unless more are asked for: what one column has room for."""
-BUBBLE_PT = 16
+BUBBLE_PT = 13
 """Widest bubble, which the legend has too."""
 MOST_NAMES = 20
 """Classes up to which each is named."""
