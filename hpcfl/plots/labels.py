@@ -16,6 +16,8 @@ __all__ = ["held", "labels"]
 
 MOST = {"bubbles": 30, "bars": 100}
 """Clients drawn unless more are asked for: what one column has room for."""
+BUBBLE_PT = 13
+"""Widest bubble, which the legend has too."""
 MOST_NAMES = 20
 """Classes up to which each is named."""
 
@@ -54,7 +56,7 @@ def _bubbles(axes: Axes, counts: np.ndarray, names: list[str]) -> None:
     axes.figure.draw_without_rendering()  # bubbles are sized in points: the layout must know the axes first
     box = axes.get_window_extent()
     room = min(box.width / (len(counts) + 1), box.height / (len(names) + 1)) * 72 / axes.figure.dpi
-    largest = (1.5 * room) ** 2
+    largest = min(1.5 * room, BUBBLE_PT) ** 2
     axes.scatter(clients, classes, s=largest * sizes / sizes.max(), color=COLOURS[0], alpha=0.6, linewidth=0)
     axes.scatter([], [], s=largest, color=COLOURS[0], alpha=0.6, linewidth=0, label=f"{sizes.max():,} samples")
     legend(axes, least=1)
@@ -75,6 +77,7 @@ def _bars(axes: Axes, counts: np.ndarray, names: list[str]) -> None:
     for name, colour, column in zip(names, colours(len(names)), counts.T):
         axes.bar(places, column, bottom=bottom, width=0.85, color=colour, linewidth=0, label=name)
         bottom += column
+    axes.set_ylim(0, 1.05 * bottom.max())  # left alone, an empty bar on top of the highest leaves no margin
     axes.set_ylabel("training samples")
     if len(names) <= MOST_NAMES:
         legend(axes, least=1)

@@ -65,7 +65,9 @@ def _by_round(run: Run, axes: Axes, rounds: tuple[int, int] | None) -> None:
     axes.set_xlabel(f"round{f' (means of {each})' if each > 1 else ''}")
     whole(axes.xaxis)
     axes.margins(x=0.01)
-    _unit(axes.yaxis, max(bottom.max(), walls.max()))
+    most = max(bottom.max(), walls.max())
+    axes.set_ylim(0, 1.05 * most)
+    _unit(axes.yaxis, most)
 
 
 def _by_series(runs: list[Run], axes: Axes, labels: Sequence[str], rounds: tuple[int, int] | None) -> None:
@@ -76,6 +78,7 @@ def _by_series(runs: list[Run], axes: Axes, labels: Sequence[str], rounds: tuple
         axes.barh(range(len(found)), seconds, 0.6, left=left, color=colour, linewidth=0, label=part)
         left = left + seconds
     name_rows(axes, [one.legend for one in found])
+    axes.set_xlim(0, 1.05 * left.max())
     _unit(axes.xaxis, left.max())
 
 
