@@ -212,7 +212,7 @@ class Mistaken(FedAvg):
 
 
 def test_a_strategy_of_one_s_own_is_checked():
-    lacks = "pooled, init, send, combine, loss, correct, personal, predict, private, travels"
+    lacks = "pooled, init, send, combine, loss, correct, personal, predict, private, travels, recorded"
     assert complaint(strategy=f"{__name__}.Half") == (
         f"strategy = '{__name__}.Half': lacks {lacks}; derive it from hpcfl's FedAvg"
     )
