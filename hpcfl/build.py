@@ -43,9 +43,10 @@ from hpcfl.launch import Placement
 from hpcfl.models import INITIALISERS, MODELS
 from hpcfl.recipe import build_recipe, optimizer_of
 from hpcfl.rng import seed64
+from hpcfl.samples import Samples
 from hpcfl.schema import JobSpec, Model
 from hpcfl.strategies import STRATEGIES, FedAvg
-from hpcfl.training import Samples, Trainer
+from hpcfl.training import Trainer
 
 __all__ = ["Parts", "assemble", "choose_device"]
 

@@ -57,6 +57,7 @@ LEVELS = {
     "home": 2,
     "recorded": 2,
     "share": 2,
+    "samples": 2,
     "sgd": 2,
     "stacked": 2,
     "tenders": 2,

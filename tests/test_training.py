@@ -10,8 +10,9 @@ from hpcfl.core import World
 from hpcfl.flat import Layout
 from hpcfl.models import CharLSTM
 from hpcfl.rng import stream
+from hpcfl.samples import Samples
 from hpcfl.strategies import FedAvg, FedProx
-from hpcfl.training import Recipe, Samples, Trainer
+from hpcfl.training import Recipe, Trainer
 from hpcfl.transforms import CropFlip
 
 

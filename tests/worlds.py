@@ -12,8 +12,9 @@ from hpcfl.collective import Collective
 from hpcfl.core import Cohort, Job, Step, World
 from hpcfl.devices import Devices
 from hpcfl.flat import Layout
+from hpcfl.samples import Samples
 from hpcfl.strategies import FedAvg
-from hpcfl.training import Recipe, Samples, Trainer
+from hpcfl.training import Recipe, Trainer
 from hpcfl.transport.group import Solo
 
 CPU = torch.device("cpu")

@@ -21,7 +21,8 @@ from hpcfl.jobfile import JobFile
 from hpcfl.launch import Placement
 from hpcfl.messages import Order
 from hpcfl.preflight.costs import COPIES, Costs
-from hpcfl.training import Fit, Samples, Trainer
+from hpcfl.samples import Samples
+from hpcfl.training import Fit, Trainer
 
 __all__ = ["calibrate"]
 
