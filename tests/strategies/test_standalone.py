@@ -11,7 +11,7 @@ SENT = {"w": torch.tensor([7.0, 7.0, 7.0])}
 
 
 def test_a_client_goes_on_from_its_own_last_model():
-    client, strategy = SimpleNamespace(state={"w": W}), Standalone()
+    client, strategy = SimpleNamespace(state={"w": W}, upload=lambda w: w), Standalone()
     assert strategy.personal(None, SENT, client).tolist() == [1.0, -2.0, 3.0]
     assert strategy.local(lambda w: w + 1, SENT, client)["w"].tolist() == [2.0, -1.0, 4.0]
     assert strategy.local(lambda w: w * 2, SENT, client)["w"].tolist() == [4.0, -2.0, 8.0]
