@@ -45,7 +45,7 @@ MODES = {
     "fedavg": ["schedule={name='buffered',num_generator=4,in_flight=8}", "strategy='fedavg'"],
     "twafl": ["schedule={name='synchronous',c_ratio=0.4,first=5}", "strategy={name='twafl',loop=5,deep_rounds=2}"],
     "standalone": [*OWN, "strategy='standalone'"],
-    "fedavgplus": [*OWN, "strategy='fedavgplus'"],
+    "fedavgplus": [*OWN, "strategy='fedavgplus'", SINGLY],
     "fedper": [*OWN, "strategy='fedper'"],
     "fedrep": [*OWN, "strategy={name='fedrep',head=['3'],head_epochs=1}"],
     "ditto": [*OWN, "strategy='ditto'"],
