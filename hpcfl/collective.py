@@ -42,7 +42,7 @@ class Collective:
     ):
         self._vault, self._lanes = vault, lanes
         self._transport, self._trainer, self._world, self._batched = transport, trainer, world, batched
-        self._sums = Sums(reproducible, trainer.device, transport.zeros)
+        self._sums = Sums(reproducible, trainer.device, transport.zeros, trainer.stay)
         self._several = transport.size > 1
         self._order = Order((), (), {})
         self._broadcast_s = 0.0

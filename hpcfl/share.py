@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import traceback
 from collections.abc import Callable, Sequence
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -17,7 +18,7 @@ from hpcfl.errors import JobError, TrainingError
 from hpcfl.family import Family
 from hpcfl.flat import largest
 from hpcfl.messages import Order
-from hpcfl.sums import LIMIT, ExactSum, FloatSum
+from hpcfl.sums import LIMIT, TOGETHER, ExactSum, FloatSum
 from hpcfl.training import Trainer
 
 __all__ = ["Share", "Sums", "examine", "located", "places"]
@@ -26,10 +27,17 @@ __all__ = ["Share", "Sums", "examine", "located", "places"]
 class Sums:
     """The memory that a rank sums up in, kept from step to step: getting it anew costs more than using it."""
 
-    def __init__(self, reproducible: bool, device: torch.device, zeros: Callable[..., Tensor] = torch.zeros):
+    def __init__(
+        self,
+        reproducible: bool,
+        device: torch.device,
+        zeros: Callable[..., Tensor] = torch.zeros,
+        stay: int = TOGETHER,
+    ):
+        """`stay`: so many uploads in a row stay as they are; `Trainer.stay` of one that makes them."""
         self.exact = reproducible
         self._zeros = zeros
-        self._kind = ExactSum if reproducible else FloatSum
+        self._kind = partial(ExactSum, stay=stay) if reproducible else FloatSum
         self._device = device
         self._known: dict[tuple[str, tuple[int, ...]], Any] = {}
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from hpcfl.pinned import upload
 
-__all__ = ["LIMIT", "ExactSum", "FloatSum", "patience"]
+__all__ = ["LIMIT", "TOGETHER", "ExactSum", "FloatSum", "patience"]
 
 QUANTUM = 2.0**-35
 """3e-11: a sixtieth of the spacing of float32 numbers near 0.03, a usual size of a weight."""
@@ -30,21 +30,32 @@ LARGE = range(1 << 22, 1 << 26)
 """Elements of values that wait for one another on a CPU: fewer stay in the cache, more would take too much memory."""
 
 
+TOGETHER = 4
+"""How many of them are added up at once: then the sum in memory is read and written once."""
+
+
 def patience(size: int, device: torch.device) -> int:
-    """How many values of so many elements are added up together: then the sum in memory is read and written once."""
-    return 4 if device.type == "cpu" and size in LARGE else 1
+    """How many values of so many elements wait for one another."""
+    return TOGETHER if device.type == "cpu" and size in LARGE else 1
 
 
 class ExactSum:
     """sum weight * value in multiples of the quantum. Weights are shares of a whole: at most 1 each and together."""
 
-    def __init__(self, shape: tuple[int, ...], device: torch.device, zeros: Callable[..., Tensor] = torch.zeros):
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        device: torch.device,
+        zeros: Callable[..., Tensor] = torch.zeros,
+        stay: int = TOGETHER,
+    ):
+        """`stay`: so many values are as they were when they were added, until the sum is settled."""
         self.total = zeros(shape, dtype=torch.float64, device=device)
         """The sum, once it is settled; ranks add theirs up, in any order."""
         self._empty = True
         self._waiting: list[tuple[Tensor, float]] = []
         flat = self.total.view(-1)
-        self._patience = patience(len(flat), device)
+        self._patience = min(stay, patience(len(flat), device))
         self._chunk = max(1, min(len(flat), CHUNK) if device.type == "cpu" else len(flat))
         self._scratch = torch.empty(self._chunk, dtype=torch.float64, device=device)
         self._chunks = [(total, self._scratch[: len(total)]) for total in flat.split(self._chunk)]
@@ -56,10 +67,7 @@ class ExactSum:
         self._waiting.clear()
 
     def add(self, value: Tensor, weight: float, pieces: Pieces | None = None) -> None:
-        """Add weight * value; every |weight * value| must be below LIMIT (the caller checks, NaN included).
-
-        The value must stay as it is until `patience` of them were added, or the sum is settled.
-        """
+        """Add weight * value; every |weight * value| must be below LIMIT (the caller checks, NaN included)."""
         if pieces is not None:
             self._add_pieces(value, weight, pieces)
             return

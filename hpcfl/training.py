@@ -169,6 +169,11 @@ class Trainer:
         number = self.family.of[client] if self.family else 0
         return self._others[number - 1] if number else self
 
+    @property
+    def stay(self) -> int:
+        """So many jobs in a row have work space of their own."""
+        return min(version._turns for version in self.versions)
+
     def optimizer(self) -> torch.optim.Optimizer:
         """A new one of the module's trained parameters."""
         return self.recipe.optimizer([parameter for parameter in self.module.parameters() if parameter.requires_grad])
@@ -176,7 +181,7 @@ class Trainer:
     def train(self, job: Job, sent: dict[str, Tensor]) -> tuple[dict[str, Tensor], Fit]:
         """What the job uploads, and its counts of steps, samples and loss.
 
-        The uploads are valid for so many jobs as a sum of them has `patience`.
+        The uploads are valid until `stay` more were trained.
         """
         version = self.of(job.client)
         version._turn = (version._turn + 1) % version._turns

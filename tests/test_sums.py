@@ -1,12 +1,19 @@
 """Sums whose bits do not depend on order or grouping."""
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import numpy as np
 import pytest
 import torch
 from worlds import federation
 
 from hpcfl import sums
+from hpcfl.collective import Collective
+from hpcfl.core import Step
+from hpcfl.strategies import FedAvg
 from hpcfl.sums import CHUNK, LIMIT, QUANTUM, ExactSum, FloatSum, patience
+from hpcfl.transport.group import Solo
 
 CPU = torch.device("cpu")
 SHAPES = [(), (1,), (7,), (3, 5), (CHUNK - 1,), (CHUNK,), (CHUNK + 1,), (2, CHUNK)]
@@ -147,6 +154,30 @@ def test_uploads_stay_as_they_are_while_a_sum_may_wait_for_them(monkeypatch):
     expected = federation(sizes=(6, 4, 9, 5, 1, 13)).collect().mean("w")
     monkeypatch.setattr(sums, "LARGE", range(1, 1 << 30))
     assert torch.equal(federation(sizes=(6, 4, 9, 5, 1, 13)).collect().mean("w"), expected)
+
+
+@dataclass(frozen=True)
+class Part(FedAvg):
+    """Averages the beginning of the model, as a view of the work space."""
+
+    uploads: ClassVar[dict[str, str]] = {"part": "examples"}
+
+    def local(self, fit, sent, client):
+        return {"part": fit(sent["w"])[:5]}
+
+
+def mean_part():
+    parts = federation(sizes=(6, 4, 9, 5, 1, 13), strategy=Part())
+    jobs, w = tuple(parts.jobs()), parts.world.initial
+    pool = Collective(Solo(), parts.trainer, parts.world, True)
+    pool.submit(jobs, lambda client: {"w": w, "part": w[:5]})
+    return pool.collect(Step(1, 0.0, jobs, ())).mean("part")
+
+
+def test_parts_of_models_that_are_too_large_to_wait_are_added_at_once(monkeypatch):
+    expected = mean_part()
+    monkeypatch.setattr(sums, "LARGE", range(1, 6))  # the part is in it, the model is beyond
+    assert torch.equal(mean_part(), expected)
 
 
 @pytest.mark.parametrize("kind", [ExactSum, FloatSum])
