@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from time import monotonic
 from typing import TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from hpcfl.progress import clock
+from hpcfl.progress import Display, clock
 from hpcfl.sweep.condition import Condition, step_of
 from hpcfl.sweep.file import Cell
 from hpcfl.sweep.local import Outcome
@@ -25,29 +23,13 @@ LOOK_S = 1.0
 STYLES = {"done": "green", "failed": "bold red", "foreign": "bold red", "stopped": "yellow", "running": "yellow"}
 
 
-class Overview:
-    """Progress of `todo` cells on `stream`, a bar in a terminal and plain lines elsewhere; `done` are there already."""
+class Overview(Display):
+    """Progress of a sweep's cells on `stream`; `done` are there already."""
 
     def __init__(self, cells: int, done: int, stream: TextIO | None = None):
-        self._console = Console(file=stream or sys.stdout, highlight=False)
+        super().__init__("cells", cells, done, stream)
         self._cells, self._before, self._ended = cells, done, 0
         self._begin = self._looked = monotonic()
-        self._bar: Progress | None = None
-        if self._console.is_terminal:
-            self._bar = Progress(
-                TextColumn("cells"), MofNCompleteColumn(), BarColumn(24), TextColumn("{task.fields[said]}"),
-                console=self._console,
-            )  # fmt: skip
-            self._task = self._bar.add_task("cells", total=cells, completed=done, said="")
-
-    def __enter__(self) -> Overview:
-        if self._bar:
-            self._bar.start()
-        return self
-
-    def __exit__(self, *failure: object) -> None:
-        if self._bar:
-            self._bar.stop()
 
     def began(self, cell: Cell) -> None:
         """A cell is at work."""
@@ -71,11 +53,6 @@ class Overview:
         share = self._ended + sum(step / cell.job.spec.rounds for cell, (step, _) in made.items())
         said = "  ".join(f"{cell.name} {step}/{cell.job.spec.rounds}" for cell, (step, _) in made.items())
         self._bar.update(self._task, completed=self._before + share, said=f"ETA {self._left(share)}  {said}")
-
-    def line(self, text: str) -> None:
-        """A line of its own."""
-        self._console.print(text, soft_wrap=True, markup=False)
-        self._console.file.flush()
 
     def _left(self, share: float) -> str:
         """Time until the end, if the other cells take as long as those so far."""
