@@ -20,7 +20,7 @@ from torch.nn.functional import cross_entropy
 from hpcfl.core import Job
 from hpcfl.pinned import upload
 from hpcfl.sgd import SGD
-from hpcfl.stacked import StackedLinear
+from hpcfl.stacked import StackedLinear, leaves, smoothing
 from hpcfl.strategies import FedAvg
 from hpcfl.training import Client, Trainer
 
@@ -111,9 +111,7 @@ class Batched:
         self._stacks: list[Tensor] = []
         self._known: dict[tuple[int, int], tuple[dict[str, Tensor], Any]] = {}
         self._entries = [entry for entry in trainer.layout.entries if entry.kind == "parameter"]
-        loss = trainer.recipe.loss
-        plain = type(trainer.strategy).loss is FedAvg.loss and isinstance(loss, nn.CrossEntropyLoss)
-        self._smoothing = loss.label_smoothing if plain and loss.weight is None and loss.reduction == "mean" else None
+        self._smoothing = smoothing(trainer.strategy, trainer.recipe.loss)
         self._plain = type(trainer.strategy).local is FedAvg.local
         self._corrects = type(trainer.strategy).correct is not FedAvg.correct
 
@@ -155,8 +153,8 @@ class Batched:
         trainer = self._trainer
         begin = [task.wanted.w for task in tasks]
         stack = self._filled(program, begin)
-        leaves, optimizer = self._leaves(program, stack)
-        parameters = list(leaves.values())
+        named, optimizer = self._leaves(program, stack)
+        parameters = list(named.values())
         for group in optimizer.param_groups:
             group["lr"] = tasks[0].client.lr
         places, counts = self._plan(tasks)
@@ -170,7 +168,7 @@ class Batched:
         mine = losses if len(tasks) == len(losses) else losses.new_zeros(len(tasks))
         for step in range(places.shape[1]):
             x, labels = trainer.samples.batch(places[:, step].flatten())
-            loss = self._losses(leaves, x.unflatten(0, places[:, step].shape), labels.view(len(tasks), -1), tasks,
+            loss = self._losses(named, x.unflatten(0, places[:, step].shape), labels.view(len(tasks), -1), tasks,
                                 counts[:, step])  # fmt: skip
             grads = torch.autograd.grad(loss.sum(), parameters)
             if self._corrects:
@@ -195,11 +193,8 @@ class Batched:
         """The stack's parameters by name, and their optimizer as new; made once, which takes as long as a step."""
         key = program, len(stack)
         if key not in self._known:
-            leaves = {}
-            for entry in self._entries:
-                part = stack[:, entry.offset : entry.offset + entry.size].detach()
-                leaves[entry.name] = part.view(len(stack), *entry.shape).requires_grad_()
-            self._known[key] = leaves, self._trainer.recipe.optimizer(list(leaves.values()))
+            parameters = leaves(self._trainer.layout, stack)
+            self._known[key] = parameters, self._trainer.recipe.optimizer(list(parameters.values()))
         return self._known[key]
 
     def _credit(self, tasks: list[Task], stack: Tensor, counts: np.ndarray) -> None:
@@ -235,11 +230,11 @@ class Batched:
         return upload(places, self._trainer.device), counts
 
     def _losses(
-        self, leaves: dict[str, Tensor], x: Tensor, labels: Tensor, tasks: list[Task], counts: np.ndarray
+        self, named: dict[str, Tensor], x: Tensor, labels: Tensor, tasks: list[Task], counts: np.ndarray
     ) -> Tensor:
         """(K,) each client's mean loss over the real samples of its batch; 0 for one that has none."""
         with self._linear:
-            logits = vmap(lambda parameters, batch: functional_call(self._module, parameters, (batch,)))(leaves, x)
+            logits = vmap(lambda parameters, batch: functional_call(self._module, parameters, (batch,)))(named, x)
         if self._smoothing is None:
             strategy, nothing = self._trainer.strategy, logits.new_zeros(())
             return torch.stack([

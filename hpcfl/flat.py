@@ -79,9 +79,9 @@ class Layout:
         return vector
 
     def views(self, vector: Tensor) -> dict[str, Tensor]:
-        """The tensors of a vector by name, sharing its memory."""
+        """The tensors of a vector (P,) by name, or of a stack (..., P) of them, sharing its memory."""
         return {
-            entry.name: vector[entry.offset : entry.offset + entry.size].view(entry.shape)
+            entry.name: vector[..., entry.offset : entry.offset + entry.size].view((*vector.shape[:-1], *entry.shape))
             for entry in self.entries
             if entry.kind != "constant"
         }

@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import functional_call, vmap
 from torch.nn.functional import cross_entropy
 
 from hpcfl.pinned import upload
-from hpcfl.strategies import FedAvg
+from hpcfl.stacked import leaves, smoothing
 
 if TYPE_CHECKING:
     from hpcfl.client import Client
@@ -73,19 +73,16 @@ class Learners:
 
     def _as_one(self, result: Tensor, weights: Tensor, batches: list[Tensor]) -> None:
         trainer, client = self._trainer, self.client
-        leaves = {
-            entry.name: result[:, entry.offset : entry.offset + entry.size]
-            .view(len(result), *entry.shape).detach().requires_grad_() for entry in trainer.layout.entries
-        }  # fmt: skip
-        optimizer = trainer.recipe.optimizer(list(leaves.values()))
+        own = leaves(trainer.layout, result)
+        optimizer = trainer.recipe.optimizer(list(own.values()))
         for group in optimizer.param_groups:
             group["lr"] = client.lr
         for batch in batches:
             x, labels = trainer.samples.batch(client.index[batch])
-            logits = vmap(lambda own, x=x: functional_call(trainer.module, own, (x,)))(leaves)
+            logits = vmap(lambda one, x=x: functional_call(trainer.module, one, (x,)))(own)
             found = each(trainer.strategy, logits.flatten(0, 1), labels.repeat(len(result)), client)
             loss = (found.view(len(result), -1) * weights[:, batch]).mean(1).sum()
-            for leaf, grad in zip(leaves.values(), torch.autograd.grad(loss, list(leaves.values()))):
+            for leaf, grad in zip(own.values(), torch.autograd.grad(loss, list(own.values()))):
                 leaf.grad = grad
             optimizer.step()
             self.loss.add_(loss.detach(), alpha=len(batch))
@@ -102,8 +99,6 @@ def mean_loss(strategy: Any, logits: Tensor, labels: Tensor, client: Client, wei
 
 def each(strategy: Any, logits: Tensor, labels: Tensor, client: Client) -> Tensor:
     """(B,) the algorithm's loss of each sample by itself."""
-    loss = client.loss
-    plain = type(strategy).loss is FedAvg.loss and isinstance(loss, nn.CrossEntropyLoss)
-    if plain and loss.weight is None and loss.reduction == "mean":
-        return cross_entropy(logits, labels, reduction="none", label_smoothing=loss.label_smoothing)
+    if (smooth := smoothing(strategy, client.loss)) is not None:
+        return cross_entropy(logits, labels, reduction="none", label_smoothing=smooth)
     return vmap(lambda one, label: strategy.loss(one[None], label[None], client))(logits, labels)

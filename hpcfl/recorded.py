@@ -18,7 +18,7 @@ from hpcfl.batched import Batched, Task
 from hpcfl.captured import LENGTHS, Graph, Recording, obstacle, standing, state_of, zero
 from hpcfl.core import first_line
 from hpcfl.pinned import upload
-from hpcfl.stacked import StackedLinear
+from hpcfl.stacked import StackedLinear, leaves
 from hpcfl.training import Trainer
 
 __all__ = ["RecordedBatched", "Step", "program", "recordable"]
@@ -34,10 +34,7 @@ class Step:
         self._counts = torch.full((clients,), trainer.batch_size, device=trainer.device)
         self.losses = torch.zeros(clients, dtype=torch.float64, device=trainer.device)
         """Sum of each client's training loss over the samples it has seen."""
-        self._leaves = {
-            entry.name: stack[:, entry.offset : entry.offset + entry.size].view(clients, *entry.shape)
-            .detach().requires_grad_() for entry in trainer.layout.entries if entry.kind == "parameter"
-        }  # fmt: skip
+        self._leaves = leaves(trainer.layout, stack)
         self._stack = stack.detach()
         self._stack.grad = torch.zeros_like(stack)
         self._optimizer = standing(trainer.recipe.optimizer([self._stack]), trainer.device)

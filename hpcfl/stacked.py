@@ -1,14 +1,30 @@
-"""A linear layer of many models as one product whose weight gradient is one that a CPU multiplies fast."""
+"""What it takes to compute many models at once: their parameters, their losses, and a linear layer that a CPU likes."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 from torch.nn.functional import linear
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["StackedLinear"]
+from hpcfl.strategies import FedAvg
+
+if TYPE_CHECKING:
+    from hpcfl.flat import Layout
+
+__all__ = ["StackedLinear", "leaves", "smoothing"]
+
+
+def leaves(layout: Layout, stack: Tensor) -> dict[str, Tensor]:
+    """The parameters of all models of a stack (K, P) by name, (K, ...) in its memory, to be differentiated by."""
+    return {name: view.detach().requires_grad_() for name, view in layout.views(stack).items()}
+
+
+def smoothing(strategy: Any, loss: Any) -> float | None:
+    """The label smoothing, where an algorithm's loss is the job's and that is cross entropy with no more to it."""
+    plain = type(strategy).loss is FedAvg.loss and isinstance(loss, nn.CrossEntropyLoss)
+    return loss.label_smoothing if plain and loss.weight is None and loss.reduction == "mean" else None
 
 
 class StackedLinear(TorchFunctionMode):
