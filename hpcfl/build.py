@@ -41,6 +41,7 @@ from hpcfl.flat import Layout
 from hpcfl.jobfile import JobFile
 from hpcfl.launch import Placement
 from hpcfl.models import INITIALISERS, MODELS
+from hpcfl.privacy import Account, build_account, make_private
 from hpcfl.recipe import build_recipe, optimizer_of
 from hpcfl.rng import seed64
 from hpcfl.samples import Samples
@@ -85,6 +86,8 @@ class Parts:
     """(N,) int32: the client that holds each training sample, or -1."""
     execution: Execution
     """How the clients are trained."""
+    account: Account | None
+    """On rank 0 what the job spends of privacy, if it says so."""
 
     @property
     def architectures(self) -> list[str]:
@@ -164,7 +167,8 @@ def assemble(job: JobFile, device: torch.device, *, trains: bool, serves: bool) 
     if trains and device.type == "cuda":
         execution.take(world, spec.device, Accelerator())
     owner = owners(dealt, len(dataset.y_train))
-    return Parts(world, strategy, schedule, trainer, test, dataset.labels, models[0].name, owner, execution)
+    account = build_account(spec, schedule, world) if serves and spec.privacy else None
+    return Parts(world, strategy, schedule, trainer, test, dataset.labels, models[0].name, owner, execution, account)
 
 
 def build_strategy(spec: JobSpec) -> Any:
@@ -182,6 +186,9 @@ def build_strategy(spec: JobSpec) -> Any:
             raise JobError(
                 f"strategy = {spec.strategy.name!r}: uploads[{name!r}] = {how!r}; valid: {', '.join(UPLOADS)}"
             )
+    if spec.privacy:
+        able = [name for name, other in STRATEGIES.items() if other.uploads.keys() == {"w"} and not other.pooled]
+        return make_private(strategy, spec, [name for name in able if STRATEGIES[name].uploads["w"] != "each"])
     given = spec.communication.compression.name
     return strategy if given == "none" else feed_back(strategy, given, build_compression(spec))
 

@@ -39,14 +39,15 @@ class Recorder:
         upload_bytes: Callable[[int], float],
         outlook: Any,
         wall_clock: bool = False,
+        epsilon: Callable[[int], float] = lambda step: math.nan,
         before: Mapping[str, Any] | None = None,
     ):
-        """`constants`: of each architecture the tensors that are not in its vector. `before`: what `counted` said where
-        a run is resumed."""
+        """`constants`: of each architecture the tensors that are not in its vector. `epsilon`: the privacy spent by a
+        step. `before`: what `counted` said where a run is resumed."""
         self._world, self._pool, self._writer, self._progress = world, pool, writer, progress
         self._evaluate, self._trackers, self._outlook = evaluate, trackers, outlook
         self._evaluate_every, self._keep_every = evaluate_every, keep_every
-        self._constants = constants
+        self._constants, self._epsilon = constants, epsilon
         self._send, self._recorded, self._wall_clock, self._upload_bytes = send, recorded, wall_clock, upload_bytes
         self._jobs = list(before["jobs"]) if before else [0] * world.clients
         self._own = np.full((4, len(world.everyone)), math.nan)
@@ -105,6 +106,7 @@ class Recorder:
             "examples": examples,
             "clients": len(updates),
             "failures": len(updates.failures) + len(step.lost),
+            "epsilon": self._epsilon(step.index),
             "staleness": float(np.mean([update.staleness for update in updates])) if len(updates) else math.nan,
             "bytes_up": self._pool.bytes_up,
             "bytes_down": self._pool.bytes_down,

@@ -345,6 +345,17 @@ class Communication(Section):
     client adds to its next upload; so it always trains on the same rank."""
 
 
+class Privacy(Section):
+    """Differential privacy of the clients towards whoever sees the models (central: the server is trusted)."""
+
+    clip: Rate
+    """Largest Euclidean norm of what a client changes of the model; a longer change is shortened to it."""
+    noise: NotNegative
+    """Standard deviation of the noise on the clients' sum, in units of clip; 0 clips only, and protects nobody."""
+    delta: Annotated[float, Field(gt=0, lt=1)] = 1e-5
+    """Probability with which epsilon, the bound that is recorded, may not hold; less than one in the clients."""
+
+
 class JobSpec(Section):
     """A job: everything that decides the numbers of a run."""
 
@@ -377,6 +388,8 @@ class JobSpec(Section):
     """When the server steps."""
     communication: Communication = Communication()
     """What clients upload."""
+    privacy: Privacy | None = None
+    """Clipped clients and a noised mean; without the section, none."""
     server: Server = Server()
     """Evaluation and patience."""
     results: Results = Results()

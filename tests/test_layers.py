@@ -83,6 +83,7 @@ LEVELS = {
     "plots": 4,
     "rank": 4,
     "preflight": 4,
+    "privacy": 4,
     "recipe": 4,
     "report": 4,
     "runner": 4,

@@ -74,6 +74,9 @@ def summary(run: Reader) -> Table:
         last = asked[-1]
         fact(table, "clients' own", f"{own[last]:.4f} on their held-out samples, nine of ten at least {low[last]:.4f}")
     fact(table, "strategy", component(job.get("strategy")))
+    if privacy := job.get("privacy"):
+        spent = f"epsilon {run.rounds['epsilon'][-1]:.4g} at delta {privacy['delta']:g}" if len(step) else "nothing yet"
+        fact(table, "privacy", f"{spent} (clip={privacy['clip']:g}, noise={privacy['noise']:g})")
     models = (job.get("client") or {}).get("models") or [job.get("model")]
     fact(table, "model", ", ".join(component(model) for model in models))
     fact(table, "data", component(job.get("data")))
@@ -124,10 +127,11 @@ def rounds(run: Reader) -> Table:
         "train loss": ("train_loss", "{:.4f}"),
         "clients": ("clients", "{:d}"),
         "failures": ("failures", "{:d}"),
+        "epsilon": ("epsilon", "{:.3g}"),
         "staleness": ("staleness", "{:.2f}"),
     }
     # Many a run has nothing to say in these; a file of an older version may lack them.
-    for title in ("failures", "staleness", "clients' own"):
+    for title in ("failures", "epsilon", "staleness", "clients' own"):
         if not np.nansum(columns.get(shown[title][0], 0)):
             del shown[title]
     for title in shown:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import h5py
 
 FORMAT = "hpcfl"
-VERSION = "1.4"
+VERSION = "1.5"
 
 # The codes of /events/status. A new kind of ending gets a new number, never an old one.
 STATUS = {"ok": 0, "failed": 1, "straggler": 2, "dropped": 3}
@@ -36,6 +36,7 @@ ROUNDS = (
     Column("examples", "<i8", "", "training examples behind the updates that were combined"),
     Column("clients", "<i8", "", "updates that arrived and were combined"),
     Column("failures", "<i8", "", "updates that were expected and could not be used"),
+    Column("epsilon", "<f8", "", "privacy spent so far, at privacy.delta; NaN without privacy"),
     Column("staleness", "<f8", "", "mean number of steps between an update's model and the one it met"),
     Column("bytes_up", "<i8", "B", "what the ranks sent to rank 0"),
     Column("bytes_down", "<i8", "B", "what rank 0 sent to the ranks"),

@@ -101,6 +101,19 @@ def test_the_clients_own_models_are_told_where_there_are_any(tmp_path):
     assert "clients' own" not in shown(tmp_path / "other.h5")
 
 
+def test_privacy_is_told_where_it_is_spent(tmp_path):
+    spending = {**JOB, "privacy": {"clip": 0.5, "noise": 4.0, "delta": 1e-5}}
+    with Writer(tmp_path / "run.h5") as writer:
+        writer.start("", spending, ENVIRONMENT, {"examples": np.array([5, 9])})
+        writer.step(row(1, 0.5) | {"epsilon": 0.25})
+        writer.step(row(2, 0.75) | {"epsilon": 0.4375})
+    text = shown(tmp_path / "run.h5")
+    assert "privacy epsilon 0.4375 at delta 1e-05 (clip=0.5, noise=4)" in text
+    assert "failures" not in text and " epsilon" in text
+    write(tmp_path / "other.h5", [0.5])
+    assert "epsilon" not in shown(tmp_path / "other.h5")
+
+
 def test_staleness_is_summed_up(tmp_path):
     write(tmp_path / "run.h5", [0.5] * 4, behind=2)
     text = shown(tmp_path / "run.h5")
