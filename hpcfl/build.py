@@ -20,14 +20,13 @@ from hpcfl.acceleration import Accelerator, Execution, compile_module, enter, na
 from hpcfl.batched import Batched
 from hpcfl.checkpoint.resume import latest_result
 from hpcfl.components import construct, locate, make
-from hpcfl.compression import feed_back
+from hpcfl.conditions import impose
 from hpcfl.core import World, first_line
 from hpcfl.data import Dataset, Labels, class_counts, find_cache, find_root, find_stage, load, owners
 from hpcfl.errors import JobError, LaunchError
 from hpcfl.execution import choose, stacks_learners
 from hpcfl.family import Family
 from hpcfl.federation import (
-    build_compression,
     build_schedule,
     build_world,
     component,
@@ -41,7 +40,7 @@ from hpcfl.flat import Layout
 from hpcfl.jobfile import JobFile
 from hpcfl.launch import Placement
 from hpcfl.models import INITIALISERS, MODELS
-from hpcfl.privacy import Account, build_account, make_private
+from hpcfl.privacy import Account, build_account
 from hpcfl.recipe import build_recipe, optimizer_of
 from hpcfl.rng import seed64
 from hpcfl.samples import Samples
@@ -96,6 +95,12 @@ class Parts:
         return [family.names[number] for number in family.of] if family else [self.name] * len(self.world.everyone)
 
     @property
+    def byzantine(self) -> np.ndarray:
+        """(N,) 1 for a client that lies on purpose, else 0."""
+        liars = getattr(self.strategy, "liars", frozenset())
+        return np.isin(np.arange(len(self.world.everyone)), list(liars)).astype(np.int64)
+
+    @property
     def batched(self) -> Batched | None:
         """Trains many clients as one program; None where they are trained one after the other."""
         return self.execution.batched
@@ -136,6 +141,7 @@ def assemble(job: JobFile, device: torch.device, *, trains: bool, serves: bool) 
     dealt = deal_samples(spec, labels, strategy.pooled)
     parts, held_out = hold_out(spec, dataset.y_train, dealt)
     parts = cut(spec, parts)
+    strategy = impose(spec, strategy, len(parts) - spec.client.test_clients)
     models, of = deal_models(spec, len(parts))
     key = "client.models" if spec.client.models else "model"
     modules = [build_model(spec, key, model, dataset) for model in models]
@@ -186,11 +192,7 @@ def build_strategy(spec: JobSpec) -> Any:
             raise JobError(
                 f"strategy = {spec.strategy.name!r}: uploads[{name!r}] = {how!r}; valid: {', '.join(UPLOADS)}"
             )
-    if spec.privacy:
-        able = [name for name, other in STRATEGIES.items() if other.uploads.keys() == {"w"} and not other.pooled]
-        return make_private(strategy, spec, [name for name in able if STRATEGIES[name].uploads["w"] != "each"])
-    given = spec.communication.compression.name
-    return strategy if given == "none" else feed_back(strategy, given, build_compression(spec))
+    return strategy
 
 
 def combined(name: str) -> Any:

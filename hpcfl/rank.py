@@ -20,6 +20,7 @@ from hpcfl.ending import conclude
 from hpcfl.environment import describe
 from hpcfl.errors import HpcflError, RankError, Refused
 from hpcfl.farm import Farm
+from hpcfl.faults import damaged
 from hpcfl.federation import build_compression
 from hpcfl.jobfile import JobFile
 from hpcfl.launch import Placement
@@ -91,6 +92,7 @@ def serve(
         "delay": world.devices.delay_s,
         **({} if world.held_out is None else {"held_out": world.held_out}),
         **({"unseen": 1 * (np.arange(len(world.everyone)) >= world.clients)} if world.unseen is not None else {}),
+        **({"byzantine": parts.byzantine} if spec.faults else {}),
         "architecture": np.array(parts.architectures, dtype=object),
     }
     # Open MPI gives rank 0 a terminal of its own, whatever its output really goes to
@@ -112,6 +114,7 @@ def serve(
             evaluate_every=spec.server.evaluate_every,
             keep_every=spec.results.keep_every, upload_bytes=build_compression(spec).bytes,
             outlook=outlook, wall_clock=spec.clock == "wall", before=past.facts,
+            damaged=lambda job: damaged(spec.faults, spec.seed, job),
             **({"epsilon": parts.account.epsilon} if parts.account else {}),
         )  # fmt: skip
         keeper = past.keeper(parts, pool, record, writer, progress.line, lambda: outlook.asked or asked())

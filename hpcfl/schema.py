@@ -345,6 +345,23 @@ class Communication(Section):
     client adds to its next upload; so it always trains on the same rank."""
 
 
+class Faults(Section):
+    """What goes wrong on purpose: which clients and jobs it hits follows from the seed alone."""
+
+    drop: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Probability that a job's update is lost on its way; the server learns it when the job would have ended."""
+    late: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Probability that an update comes late."""
+    delay: NotNegative = 0.0
+    """Seconds by which these are late."""
+    corrupt: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Probability that an update is damaged on its way: a bit is turned in one of 1,000 of its numbers."""
+    byzantine: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of the clients that lie in every job."""
+    attack: Component = Component(name="sign_flip")
+    """How they lie: sign_flip (scale), noise (std), label_flip, or the dotted path of a class like them."""
+
+
 class Privacy(Section):
     """Differential privacy of the clients towards whoever sees the models (central: the server is trusted)."""
 
@@ -388,6 +405,8 @@ class JobSpec(Section):
     """When the server steps."""
     communication: Communication = Communication()
     """What clients upload."""
+    faults: Faults | None = None
+    """What goes wrong on purpose; without the section, nothing."""
     privacy: Privacy | None = None
     """Clipped clients and a noised mean; without the section, none."""
     server: Server = Server()

@@ -12,6 +12,7 @@ from matplotlib.collections import PolyCollection
 from hpcfl.errors import ResultError
 from hpcfl.plots.style import COLOURS, colours, in_seconds, legend
 from hpcfl.plots.tables import Run, table, within
+from hpcfl.results.format import COMBINED
 
 __all__ = ["Jobs", "gantt", "jobs"]
 
@@ -145,7 +146,7 @@ def _rows(start: np.ndarray, length: np.ndarray) -> list[int]:
 
 def _kinds(found: Jobs, by: str) -> dict[str, tuple[np.ndarray, Any, str | None]]:
     """Label -> which jobs, their colour and hatching: those combined, and the lost by their end."""
-    good = found.status == "ok"
+    good = np.isin(found.status, COMBINED)
     kinds: dict[str, tuple[np.ndarray, Any, str | None]] = {}
     if by == "client":
         ranks = np.unique(found.rank[good])

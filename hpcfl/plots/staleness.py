@@ -11,6 +11,7 @@ from hpcfl.errors import ResultError
 from hpcfl.plots.series import series
 from hpcfl.plots.style import COLOURS, legend, percent, whole
 from hpcfl.plots.tables import Run, many, table, within
+from hpcfl.results.format import COMBINED
 
 __all__ = ["behind", "staleness"]
 
@@ -46,7 +47,7 @@ def staleness(
 def behind(run: Run, rounds: tuple[int, int] | None = None) -> np.ndarray:
     """(updates,) the staleness of each update that was combined."""
     events = table(run, "events")
-    used = (events["status"] == "ok") & within(events["step"], rounds)
+    used = np.isin(events["status"], COMBINED) & within(events["step"], rounds)
     if not used.any():
         raise ResultError(f"{run.path} has no updates{f' in rounds {rounds[0]} to {rounds[1]}' if rounds else ''}")
     return (events["step"] - 1 - events["version"])[used]

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from hpcfl.report.sharing import sharing, versions
 from hpcfl.results import Reader, open_results
-from hpcfl.results.format import STATUS
+from hpcfl.results.format import COMBINED, STATUS
 
 __all__ = ["show"]
 
@@ -86,6 +86,8 @@ def summary(run: Reader) -> Table:
         examples = run.clients["examples"] if "examples" in run.clients else np.zeros(0, np.int64)
         each = f", {examples.min():,} to {examples.max():,} examples each" if len(examples) else ""
         fact(table, "clients", f"{len(run.clients['client']):,}{each}")
+    if "byzantine" in run.clients and (liars := int(run.clients["byzantine"].sum())):
+        fact(table, "Byzantine", f"{liars:,} of them: {component(job['faults']['attack'])}")
     fact(table, "local training", _settings(job.get("client"), ("epochs", "batch_size", "lr")))
     fact(table, "seed", job.get("seed"))
     launcher, ranks = environment.get("launcher"), environment.get("ranks")
@@ -143,7 +145,7 @@ def rounds(run: Reader) -> Table:
 
 
 def failures(run: Reader) -> Table:
-    """The updates that could not be used, by how they ended and why."""
+    """The updates that could not be used, or were damaged on purpose, by how they ended and why."""
     counts = np.bincount(run.events["status"], minlength=len(STATUS))
     table = fact_table()
     for word, code in STATUS.items():
@@ -159,7 +161,7 @@ def failures(run: Reader) -> Table:
 def staleness(run: Reader) -> Table:
     """How many server steps the updates were behind; nothing for a run in which none was."""
     table = fact_table()
-    used = run.events["status"] == STATUS["ok"]
+    used = np.isin(run.events["status"], [STATUS[word] for word in COMBINED])
     behind = (run.events["step"] - 1 - run.events["version"])[used]
     if not len(behind) or not behind.max():
         return table

@@ -8,7 +8,9 @@ FORMAT = "hpcfl"
 VERSION = "1.5"
 
 # The codes of /events/status. A new kind of ending gets a new number, never an old one.
-STATUS = {"ok": 0, "failed": 1, "straggler": 2, "dropped": 3}
+STATUS = {"ok": 0, "failed": 1, "straggler": 2, "dropped": 3, "corrupted": 4}
+COMBINED = ("ok", "corrupted")
+"""Those of updates that were combined."""
 
 REASON_BYTES = 256
 
@@ -75,6 +77,7 @@ CLIENTS = {
     "delay": Column("delay", "<f8", "s", "the delay that the job gives to the client's updates"),
     "held_out": Column("held_out", "<i8", "", "samples that the client keeps back to evaluate its own model"),
     "unseen": Column("unseen", "<i8", "", "1 for a client that never trains (client.test_clients), else 0"),
+    "byzantine": Column("byzantine", "<i8", "", "1 for a client that lies on purpose (faults.byzantine), else 0"),
     "architecture": Column("architecture", None, "", "the model that the client trains"),
 }
 
