@@ -168,7 +168,7 @@ def assemble(job: JobFile, device: torch.device, *, trains: bool, serves: bool) 
         world, strategy, modules[0], build_recipe(spec, dataset.classes), train, parts, device,
         held_out if spec.client.test_size else None, spec.server.test_batch_size, modules[1:], test,
     )  # fmt: skip
-    trainer.stacks = stacks_learners(spec, trainer)
+    trainer.stacks, trainer.splits = stacks_learners(spec, trainer), spec.client.out_of_memory == "split"
     execution = Execution(trainer, choose(spec, schedule, trainer))
     if trains and device.type == "cuda":
         execution.take(world, spec.device, Accelerator())

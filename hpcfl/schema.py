@@ -197,6 +197,9 @@ class Client(Section):
     """How it steps."""
     loss: Loss = Loss()
     """What it minimises."""
+    out_of_memory: Literal["fail", "split"] = "fail"
+    """fail: a job for which memory is short has failed; split: it is tried once more with batches computed in halves,
+    which rounds otherwise, so that a run's bits then depend on the memory there is."""
     device: ClientDevice = ClientDevice()
     """What it runs on: time on the virtual clock."""
 
@@ -240,6 +243,8 @@ class Server(Section):
     """Samples per batch of that evaluation."""
     min_clients: Positive = 1
     """Clients that must succeed in a synchronous round; with fewer the run ends with an error."""
+    max_norm: Rate | None = None
+    """Largest Euclidean norm of what an update may change of the model; with a longer one its client has failed."""
     timeout_s: Seconds = 1800.0
     """Longest wait of one rank for another [s]; must exceed the longest round."""
 
