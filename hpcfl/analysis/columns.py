@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from glob import glob
-from os import PathLike
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +11,11 @@ import h5py
 import numpy as np
 
 from hpcfl.checkpoint.identity import FREE, flat
-from hpcfl.errors import ResultError
 from hpcfl.results import Reader
 from hpcfl.results.format import CLIENTS, OWN
 from hpcfl.results.format import TABLES as STORED
 
-__all__ = ["TABLES", "Columns", "differing", "find", "labels", "settings", "table", "words"]
+__all__ = ["TABLES", "Columns", "differing", "labels", "settings", "table", "words"]
 
 Columns = dict[str, np.ndarray]
 
@@ -73,21 +70,6 @@ def differing(jobs: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     keys = sorted({key for job in found for key in job})
     table = {key: [job.get(key) for job in found] for key in keys if not _is_free(key)}
     return {key: values for key, values in table.items() if len(set(map(repr, values))) > 1}
-
-
-def find(files: str | PathLike | Iterable[str | PathLike]) -> list[Path]:
-    """The files that a pattern ("results/*.h5", ** for folders of any depth), a path or several of them name, sorted
-    within each pattern. ResultError where one names none."""
-    given = [files] if isinstance(files, str | PathLike) else list(files)
-    found: dict[Path, None] = {}
-    for name in map(str, given):
-        paths = [name] if Path(name).exists() else sorted(glob(name, recursive=True))  # noqa: PTH207 - absolute patterns too
-        if not paths:
-            raise ResultError(f"there is no file {name}")
-        found |= dict.fromkeys(map(Path, paths))
-    if not found:
-        raise ResultError("no result files were given")
-    return list(found)
 
 
 def labels(paths: Sequence[Path]) -> list[str]:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from hpcfl import plots
-from hpcfl.analysis.columns import find
 from hpcfl.plots.predictions import confused
 from hpcfl.plots.series import series
 from hpcfl.plots.style import HEIGHT_IN, paint
 from hpcfl.results import open_results
+from hpcfl.results.finding import find
 
 __all__ = ["draw"]
 

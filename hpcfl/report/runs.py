@@ -15,6 +15,7 @@ import numpy as np
 from hpcfl.checkpoint.identity import ABSENT, FREE
 from hpcfl.errors import JobError, ResultError
 from hpcfl.results import Reader, open_results
+from hpcfl.results.finding import find, inside
 from hpcfl.schema import JobSpec
 
 __all__ = ["Run", "collect", "differing", "finished", "read", "require_keys", "said", "same", "settings"]
@@ -71,16 +72,17 @@ def finished(path: Path) -> Run:
 
 
 def collect(paths: Sequence[Path], take: Callable[[Path], T]) -> tuple[list[T], list[str]]:
-    """What is taken of each result file, and of those in folders; and a line for each one in a folder that is left out.
+    """What is taken of each result file, of those that patterns name, and of those in folders; and a line for each one
+    in a folder that is left out.
 
     ResultError for a file that is given and cannot be taken, and where none is left.
     """
     taken, notes = [], []
     for path in paths:
         if not path.is_dir():
-            taken.append(take(path))
+            taken += map(take, find(path))
             continue
-        for file in sorted(path.rglob("*.h5")):
+        for file in inside(path):
             try:
                 taken.append(take(file))
             except ResultError as failure:
@@ -133,9 +135,9 @@ def require_keys(keys: Iterable[str], runs: Sequence[Run]) -> None:
 
 
 def said(value: Any) -> str:
-    """A setting as `--set` takes it, whole numbers without a point; "-" for one that the job does not have."""
+    """A setting as `--set` takes it, in one line, whole numbers without a point; "-" for one that is not there."""
     if isinstance(value, str):
-        return "-" if value == ABSENT else value
+        return "-" if value == ABSENT else " ".join(value.split())
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return "none" if value is None else json.dumps(value, sort_keys=True)
