@@ -77,6 +77,8 @@ def take(path: Path) -> Run:
         if not run.finished:
             raise ResultError(f"{path} is of a run that has not finished ({run.status})")
         job = run.job
+        if missing := [part for part in ("data", "model", "strategy") if "name" not in job.get(part, ())]:
+            raise ResultError(f"{path} cannot stand in the table: its job names no {' and no '.join(missing)}")
         key = job["data"]["name"], family(architectures(run) or [job["model"]["name"]]), job["strategy"]["name"]
         return Run(path, job, key, figures(run))
 

@@ -16,7 +16,7 @@ from hpcfl.checkpoint.identity import ABSENT, FREE, flat
 from hpcfl.errors import JobError, ResultError
 from hpcfl.results import Reader, open_results
 from hpcfl.results.files import locked
-from hpcfl.results.format import FORMAT
+from hpcfl.results.opening import check_format
 from hpcfl.schema import JobSpec
 from hpcfl.sweep.file import Cell
 
@@ -88,9 +88,10 @@ def is_free(key: str) -> bool:
 
 
 def is_ours(path: Path) -> bool:
-    """Whether it is a result file, readable or not."""
+    """Whether it is a result file of a version that is known here, with rounds or without."""
     try:
         with h5py.File(path, "r", locking=False) as file:
-            return file.attrs.get("format") in (FORMAT, FORMAT.encode())
-    except OSError:
+            check_format(path, file)
+    except (OSError, ValueError, ResultError):
         return False
+    return True
