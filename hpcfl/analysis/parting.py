@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -88,13 +89,20 @@ def _dealt(a: Reader, b: Reader) -> Iterator[str]:
     if all(owner is not None for owner in owners) and not _same(*owners).all():
         at = np.flatnonzero(~_same(*owners))
         yield f"the partition: {len(at):,} training samples; sample {at[0]} {_both(*(each[at[0]] for each in owners))}"
-    for name in ("clients", "classes"):
-        tables = [table(run, name) for run in (a, b)]
-        for column in (key for key in tables[0] if key in tables[1]):
-            one, other = (each[column] for each in tables)
-            if not (same := _same(one, other)).all():
-                client = np.flatnonzero(~same)[0]
-                yield f"client {client}: {column} {_both(*(_at(each, client) for each in (one, other)))}"
+    counts = [len(run.clients["client"]) for run in (a, b)]
+    if counts[0] != counts[1]:
+        yield f"clients: {_both(*counts)}"
+        return
+    yield from _facts("client {}'s {}", *(table(run, "clients") for run in (a, b)))
+    yield from islice(_facts("client {}'s samples of label {}", *(table(run, "classes") for run in (a, b))), 1)
+
+
+def _facts(what: str, one: Columns, other: Columns) -> Iterator[str]:
+    """Of each column the first client that is not the same in both."""
+    for column in (key for key in one if key in other):
+        if not (same := _same(one[column], other[column])).all():
+            client = np.flatnonzero(~same)[0]
+            yield f"{what.format(client, column)} {_both(*(_at(each[column], client) for each in (one, other)))}"
 
 
 def _updates(one: Columns, other: Columns) -> Iterator[str]:

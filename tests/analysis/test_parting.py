@@ -75,7 +75,13 @@ CHANGES = [
     ({"change_row": {1: {"loss": -0.0}}}, 1, ["the round's loss 1.0 and -0.0"]),
     ({"change_row": {1: {"loss": np.nan}}}, 1, ["the round's loss 1.0 and nan"]),
     ({"owner": np.array([0, 1, -1, 0, 1, 1])}, 0, ["the partition: 1 training samples; sample 4 0 and 1"]),
-    ({"clients": CLIENTS | {"delay": np.array([0.0, 3.0])}}, 0, ["client 1: delay 2.5 and 3.0"]),
+    ({"clients": CLIENTS | {"delay": np.array([0.0, 3.0])}}, 0, ["client 1's delay 2.5 and 3.0"]),
+    (
+        {"clients": CLIENTS | {"classes": np.array([[1, 2, 3], [0, 2, 2]])}},
+        0,
+        ["client 1's samples of label 0 4 and 0"],  # the first label is enough
+    ),
+    ({"clients": {"examples": np.array([6, 4, 2])}}, 0, ["clients: 2 and 3"]),
 ]
 
 
