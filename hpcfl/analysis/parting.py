@@ -67,21 +67,20 @@ def compare(a: Reader, b: Reader) -> Parting:
 def told(a: Reader, b: Reader) -> tuple[bool, list[str]]:
     """Whether the runs are the same bits, and that in words."""
     parting, names = compare(a, b), f"{a.path} and {b.path}"
-    counts = [len(run.rounds["step"]) for run in (a, b)]
     jobs = [f"  the jobs: {key} {_both(*values)}" for key, values in differing([a.job, b.job]).items()]
     if parting.step is not None:
         where = f"at round {parting.step}" if parting.step else "before the first round"
         return False, [f"{names} part {where}:", *(f"  {line}" for line in parting.lines), *jobs]
-    kept = sorted(set(a.models) & set(b.models))
-    models = f"{len(kept)} model{'s' * (len(kept) != 1)}" if kept else "no model that both have kept"
-    if counts[0] != counts[1]:
-        return False, [
-            f"{names} are the same bits for {min(counts):,} rounds ({models}), and {_both(*counts)} rounds long", *jobs
-        ]  # fmt: skip
-    return True, [
-        f"{names} are the same bits: {counts[0]:,} rounds, {len(a.events['step']):,} updates, {models}",
-        *jobs,
-    ]
+    lengths = {
+        "rounds": [len(run.rounds["step"]) for run in (a, b)],
+        "updates": [len(run.events["step"]) for run in (a, b)],
+        "evaluations of own models": [len(run.own.get("step", ())) for run in (a, b)],
+    }
+    same = all(one == other for one, other in lengths.values())
+    counts = [_count(*each, what) for what, each in lengths.items() if any(each)]
+    kept = len(set(a.models) & set(b.models))
+    counts.append(f"{kept} model{'s' * (kept != 1)}" if kept else "no model that both have kept")
+    return same, [f"{names} are the same bits{'' if same else ' as far as both go'}: {', '.join(counts)}", *jobs]
 
 
 def _dealt(a: Reader, b: Reader) -> Iterator[str]:
@@ -217,6 +216,10 @@ def _at(values: np.ndarray, place: int) -> object:
 
 def _both(one: object, other: object) -> str:
     return f"{one} and {other}"
+
+
+def _count(one: int, other: int, what: str) -> str:
+    return f"{one:,} {what}" if one == other else f"{one:,} and {other:,} {what}"
 
 
 def _some(numbers: list[int], most: int = 8) -> str:
