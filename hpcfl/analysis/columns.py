@@ -10,7 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from hpcfl.checkpoint.identity import FREE, flat
+from hpcfl.checkpoint.identity import flat, is_free
 from hpcfl.results import Reader
 from hpcfl.results.format import CLIENTS, OWN
 from hpcfl.results.format import TABLES as STORED
@@ -68,7 +68,7 @@ def differing(jobs: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     """
     found = [settings(job) for job in jobs]
     keys = sorted({key for job in found for key in job})
-    table = {key: [job.get(key) for job in found] for key in keys if not _is_free(key)}
+    table = {key: [job.get(key) for job in found] for key in keys if not is_free(key)}
     return {key: values for key, values in table.items() if len(set(map(repr, values))) > 1}
 
 
@@ -93,7 +93,3 @@ def _long(run: Reader) -> Columns:
 def _ordered(columns: Mapping[str, np.ndarray], names: Sequence[str]) -> list[str]:
     """As the page of the format has them, which HDF5 forgets; columns of a newer minor version come last."""
     return [*(name for name in names if name in columns), *(name for name in columns if name not in names)]
-
-
-def _is_free(key: str) -> bool:
-    return any(f"{key}.".startswith(f"{free}.") for free in FREE)

@@ -12,13 +12,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from hpcfl.checkpoint.identity import ABSENT, FREE
+from hpcfl.checkpoint.identity import ABSENT, is_free
 from hpcfl.errors import JobError, ResultError
 from hpcfl.results import Reader, open_results
 from hpcfl.results.finding import find, inside
 from hpcfl.schema import JobSpec
 
-__all__ = ["Run", "collect", "differing", "finished", "read", "require_keys", "said", "same", "settings"]
+__all__ = ["Run", "collect", "differing", "finished", "last_own", "read", "require_keys", "said", "same", "settings"]
 
 COLUMNS = ("step", "time", "wall", "accuracy", "loss", "client_accuracy", "client_bytes_up", "client_bytes_down")
 PLACE = ("ranks", "devices", "hpcfl", "torch")
@@ -115,7 +115,7 @@ def differing(runs: Iterable[Run]) -> dict[str, list[Any]]:
     """Keys in which the runs' jobs differ, among those that decide a number, with each run's value, or ABSENT."""
     jobs = [run.settings for run in runs]
     keys = sorted({key for job in jobs for key in job})
-    values = {key: [job.get(key, ABSENT) for job in jobs] for key in keys if not _free(key)}
+    values = {key: [job.get(key, ABSENT) for job in jobs] for key in keys if not is_free(key)}
     return {key: each for key, each in values.items() if any(value != each[0] for value in each[1:])}
 
 
@@ -157,10 +157,6 @@ def told(value: Any) -> str:
     if not isinstance(value, list):
         return str(value)
     return ", ".join(f"{value.count(item)} x {item}" for item in dict.fromkeys(value))
-
-
-def _free(key: str) -> bool:
-    return any(f"{key}.".startswith(f"{free}.") for free in FREE)
 
 
 def _listed(keys: Iterable[str]) -> str:

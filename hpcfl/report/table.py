@@ -11,7 +11,7 @@ import numpy as np
 
 from hpcfl.errors import ResultError
 from hpcfl.report.grid import Grid
-from hpcfl.report.runs import collect
+from hpcfl.report.runs import collect, last_own
 from hpcfl.results import Reader, open_results
 from hpcfl.sweep.condition import differences
 
@@ -91,9 +91,7 @@ def figures(run: Reader) -> dict[str, float]:
     """
     if not len(run.own):
         return {"Accuracy": last(run.rounds["accuracy"])}
-    each, versions = run.own["accuracy"][-1], architectures(run)
-    if np.isnan(each).all() and "test_accuracy" in run.own:
-        each = run.own["test_accuracy"][-1]
+    each, versions = last_own(run), architectures(run)
     if len(versions) > 1:
         architecture = run.clients["architecture"]
         return {f"V{at}": mean(each[architecture == name]) for at, name in enumerate(versions, 1)}

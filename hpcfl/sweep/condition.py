@@ -12,7 +12,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from hpcfl.checkpoint.identity import ABSENT, FREE, flat
+from hpcfl.checkpoint.identity import ABSENT, flat, is_free
 from hpcfl.errors import JobError, ResultError
 from hpcfl.results import Reader, open_results
 from hpcfl.results.files import locked
@@ -80,11 +80,6 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
         for key in sorted(old.keys() | new.keys())
         if old.get(key, ABSENT) != new.get(key, ABSENT) and not is_free(key)
     ]
-
-
-def is_free(key: str) -> bool:
-    """Whether the key decides no number, so that jobs which differ in it are the same."""
-    return any(f"{key}.".startswith(f"{free}.") for free in FREE)
 
 
 def is_ours(path: Path) -> bool:
