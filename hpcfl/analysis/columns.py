@@ -64,18 +64,26 @@ def settings(job: Mapping[str, Any]) -> dict[str, Any]:
 def differing(jobs: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     """The keys in which resolved jobs differ, each with its value in every job, None where a job has no such key.
 
-    Keys that decide no number of a run (its name, where its results go, ...) are left out.
+    Keys that decide no number of a run (its name, where its results go, ...) are left out. A key that is a number in
+    one job and a list or a word in another is told in words, as JSON has them: a column is of one type.
     """
     found = [settings(job) for job in jobs]
     keys = sorted({key for job in found for key in job})
     table = {key: [job.get(key) for job in found] for key in keys if not is_free(key)}
-    return {key: values for key, values in table.items() if len(set(map(repr, values))) > 1}
+    return {key: _of_one_type(values) for key, values in table.items() if len(set(map(repr, values))) > 1}
 
 
 def labels(paths: Sequence[Path]) -> list[str]:
     """What to call each run: its file's name without .h5, and its path where two would have the same."""
     stems = [path.stem for path in paths]
     return [stem if stems.count(stem) == 1 else str(path) for stem, path in zip(stems, paths)]
+
+
+def _of_one_type(values: list[Any]) -> list[Any]:
+    types = {float if type(value) is int else type(value) for value in values if value is not None}
+    if len(types) < 2:
+        return values
+    return [value if value is None or isinstance(value, str) else json.dumps(value) for value in values]
 
 
 def _long(run: Reader) -> Columns:
