@@ -72,9 +72,9 @@ def told(a: Reader, b: Reader) -> tuple[bool, list[str]]:
         where = f"at round {parting.step}" if parting.step else "before the first round"
         return False, [f"{names} part {where}:", *(f"  {line}" for line in parting.lines), *jobs]
     lengths = {
-        "rounds": [len(run.rounds["step"]) for run in (a, b)],
-        "updates": [len(run.events["step"]) for run in (a, b)],
-        "evaluations of own models": [len(run.own.get("step", ())) for run in (a, b)],
+        "round": [len(run.rounds["step"]) for run in (a, b)],
+        "update": [len(run.events["step"]) for run in (a, b)],
+        "own evaluation": [len(run.own.get("step", ())) for run in (a, b)],
     }
     same = all(one == other for one, other in lengths.values())
     counts = [_count(*each, what) for what, each in lengths.items() if any(each)]
@@ -219,7 +219,7 @@ def _both(one: object, other: object) -> str:
 
 
 def _count(one: int, other: int, what: str) -> str:
-    return f"{one:,} {what}" if one == other else f"{one:,} and {other:,} {what}"
+    return f"{one:,} {what}{'s' * (one != 1)}" if one == other else f"{one:,} and {other:,} {what}s"
 
 
 def _some(numbers: list[int], most: int = 8) -> str:

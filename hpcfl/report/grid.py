@@ -97,7 +97,8 @@ class Grid:
         lines = [f"{DAGGER} differs from {self.baseline}: p < {ALPHA}, {name}"] if marked else []
         for (key, column), pair in self.pairs.items():
             style = self.style(column)
-            parts = [f"{style.scale * pair.difference:+.{style.digits + 1}f} over {pair.pairs} seeds"]
+            seeds = f"{pair.pairs} seed{'s' * (pair.pairs != 1)}"
+            parts = [f"{style.scale * pair.difference:+.{style.digits + 1}f} over {seeds}"]
             tests = {"t": pair.t, "Wilcoxon": pair.wilcoxon}
             parts += [f"{test} p = {p:.2g}" for test, p in tests.items() if not math.isnan(p)]
             lines.append(f"{', '.join((*key, column))} against {self.baseline}: {', '.join(parts)}")

@@ -88,7 +88,7 @@ def collect(paths: Sequence[Path], take: Callable[[Path], T]) -> tuple[list[T], 
             except ResultError as failure:
                 notes.append(f"left out: {failure}")
     if not taken:
-        raise ResultError("\n".join([f"no result files of finished runs in {', '.join(map(str, paths))}", *notes]))
+        raise ResultError("\n".join([f"no result files to be taken in {', '.join(map(str, paths))}", *notes]))
     return taken, notes
 
 

@@ -34,7 +34,7 @@ def test_a_run_is_the_same_as_itself_made_again(write):
     assert parting(one, other) == (None, ())
     same, lines = words(one, other)
     assert same
-    assert lines == [f"{one} and {other} are the same bits: 4 rounds, 8 updates, 4 evaluations of own models, 1 model"]
+    assert lines == [f"{one} and {other} are the same bits: 4 rounds, 8 updates, 4 own evaluations, 1 model"]
 
 
 def test_what_depends_on_the_machine_is_not_compared(tmp_path):
@@ -134,7 +134,7 @@ def test_a_run_that_came_less_far_is_the_same_as_far_as_it_goes(write):
     assert not same
     assert lines == [
         f"{one} and {other} are the same bits as far as both go: 4 and 2 rounds, 8 and 4 updates, "
-        "4 and 2 evaluations of own models, no model that both have kept",
+        "4 and 2 own evaluations, no model that both have kept",
         "  the jobs: seed 3 and 4",
     ]
 
@@ -160,4 +160,4 @@ def test_updates_that_are_lost_are_told(write, tmp_path):
         file.attrs["committed"] = [rows[0], rows[1] - 2, rows[2]]
     same, lines = words(whole, part)
     assert not same
-    assert "as far as both go: 4 rounds, 8 and 6 updates, 4 evaluations" in lines[0]
+    assert "as far as both go: 4 rounds, 8 and 6 updates, 4 own evaluations" in lines[0]

@@ -144,7 +144,7 @@ def test_runs_that_have_not_finished(tmp_path):
     assert len(grid.rows) == 1
     assert [note.partition(".h5 ")[0].rpartition("/")[2] for note in notes] == ["empty", "killed"]
     done.unlink()
-    with pytest.raises(ResultError, match="no result files of finished runs in .*runs\nleft out: .*empty.h5 is empty"):
+    with pytest.raises(ResultError, match="no result files to be taken in .*runs\nleft out: .*empty.h5 is empty"):
         tabulate([tmp_path / "runs"])
     with pytest.raises(ResultError, match="there is no file"):
         tabulate([tmp_path / "nothing.h5"])
