@@ -116,6 +116,11 @@ def with_bits_turned(value: Tensor, rng: np.random.Generator) -> Tensor:
 
 def afflict(strategy: Any, faults: Faults, attack: Any, seed: int, clients: int) -> Any:
     """The algorithm with the job's faults among its clients; JobError if its clients cannot lie so."""
+    if not (callable(attack) or hasattr(attack, "labels")):
+        raise JobError(
+            f"faults.attack = {faults.attack.name!r}: gives a {type(attack).__name__}, which can neither be called "
+            "with a change and a generator nor has `labels`"
+        )
     liars = byzantine(faults, seed, clients)
     if liars and callable(attack) and not {MODEL, CHANGE} & strategy.uploads.keys():
         raise JobError(

@@ -197,6 +197,10 @@ def test_two_runs_are_equal_and_no_faults_change_nothing():
         ({"faults": {"attack": "sign_flp"}}, "faults.attack = 'sign_flp': unknown; did you mean sign_flip"),
         ({"faults": {"attack": {"name": "sign_flip", "scale": 0.0}}}, "faults.attack.scale = 0.0: "),
         ({"faults": {"attack": {"name": "noise", "sdt": 1.0}}}, "faults.attack.sdt: unknown key; did you mean std"),
+        (
+            {"faults": {"attack": "collections.OrderedDict"}},
+            "faults.attack = 'collections.OrderedDict': gives a Ordered",
+        ),
         ({"faults": {"kill": 0.1}}, "faults.kill: unknown key; valid: attack, byzantine, corrupt, delay, drop, late"),
         (
             {"faults": {"byzantine": 0.5}, "strategy": "fedper"},
