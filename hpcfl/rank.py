@@ -112,6 +112,7 @@ def serve(
             evaluate_every=spec.server.evaluate_every,
             keep_every=spec.results.keep_every, upload_bytes=build_compression(spec).bytes,
             outlook=outlook, wall_clock=spec.clock == "wall", before=past.facts,
+            serverless="neighbours" in parts.strategy.uploads.values(),
         )  # fmt: skip
         keeper = past.keeper(parts, pool, record, writer, progress.line, lambda: outlook.asked or asked())
         steps, at = past.steps(parts, pool, keeper)

@@ -62,6 +62,7 @@ LEVELS = {
     "stacked": 2,
     "tenders": 2,
     "learners": 2,
+    "mixing": 2,
     "training": 2,
     "wallclock": 2,
     # 3: the round loop

@@ -4,6 +4,7 @@ from hpcfl.strategies.afl import AFL
 from hpcfl.strategies.apfl import APFL
 from hpcfl.strategies.centralized import Centralized
 from hpcfl.strategies.cfl import CFL
+from hpcfl.strategies.dfedavg import DFedAvg
 from hpcfl.strategies.dfedem import DFedEM
 from hpcfl.strategies.ditto import Ditto
 from hpcfl.strategies.fedadam import FedAdagrad, FedAdam, FedYogi
@@ -43,6 +44,7 @@ __all__ = [
     "Centralized",
     "ClusteredCommon",
     "ClusteredFL",
+    "DFedAvg",
     "DFedEM",
     "Ditto",
     "FedAT",
@@ -86,6 +88,7 @@ STRATEGIES = {
     "fedbn": FedBN,
     "feddl": FedDL,
     "fedem": FedEM,
+    "dfedavg": DFedAvg,
     "dfedem": DFedEM,
     "fedavgplus": FedAvgPlus,
     "fedper": FedPer,
