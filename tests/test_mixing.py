@@ -102,7 +102,7 @@ def test_the_same_bits_as_on_one_rank_and_no_circle_of_waits(topology, there):
 
 def test_rows_do_not_depend_on_those_beside_them():
     weights = torch.tensor([[0.1, 0.2, 0.7], [0.0, 0.3, 0.7], [0.0, 1.0, 0.0]], dtype=torch.float64)
-    stack = dict(enumerate(torch.cat([models(3, 1000), torch.tensor([[-0.0], [-0.0], [0.0]])], 1)))
+    stack = dict(enumerate(torch.cat([models(3, 30_000), torch.tensor([[-0.0], [-0.0], [0.0]])], 1)))
     together = mixed(weights, stack)
     for row in range(3):
         alone = mixed(weights[row : row + 1], stack)[0]
@@ -157,6 +157,13 @@ def test_clients_train_their_own_models():
     first = alone.train(0, 0)
     assert torch.equal(parts.trainer.homes.latest(0)["w"], alone.train(0, 1, first))
     assert torch.equal(parts.trainer.homes.latest(1)["w"], alone.world.initial)
+
+
+def test_in_rounds_a_client_has_one_state_and_no_past():
+    parts = federation(sizes=SIZES, strategy=DFedAvg(topology="ring"))
+    parts.trainer.homes.history = True  # as where clients hold samples back
+    (_, _), (_, _) = rounds(parts, [range(5), range(5)])
+    assert [len(states) for states in parts.trainer.homes._states.values()] == [1] * 5
 
 
 @dataclass(frozen=True)
