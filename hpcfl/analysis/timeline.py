@@ -13,7 +13,7 @@ from hpcfl.errors import ResultError
 __all__ = ["LOST", "Jobs", "Lanes", "jobs", "laid", "packed"]
 
 MOST_JOBS = 400
-"""Jobs shown unless rounds are asked for: the first rounds that have so many."""
+"""Jobs shown unless rounds are asked for: as many rounds as have so many."""
 LOST = ("failed", "straggler", "dropped")
 """What became of jobs that brought nothing."""
 
@@ -30,16 +30,18 @@ class Jobs(NamedTuple):
     """The first and the last round of them."""
 
 
-def jobs(run: Run, rounds: tuple[int, int] | None = None) -> Jobs:
-    """The jobs that ended in the rounds, in the order of their start."""
+def jobs(run: Run, rounds: tuple[int, int] | None = None, latest: bool = False) -> Jobs:
+    """The jobs that ended in the rounds, in the order of their start; without `rounds` in the first, or the latest."""
     events = table(run, "events", "step", "start", "finish", "client", "rank", "status")
     step = events["step"]
     if not len(step):
         raise ResultError(f"{run.path} has no jobs of clients")
     if rounds is None:
-        ends = np.cumsum(np.bincount(step))
-        few = int(np.searchsorted(ends, MOST_JOBS, side="right")) - 1
-        rounds = 1, max(1, min(few, int(table(run, "rounds", "step")["step"][-1])))
+        last = int(table(run, "rounds", "step")["step"][-1])
+        counts = np.bincount(step, minlength=last + 1)[1:]
+        few = int(np.searchsorted(np.cumsum(counts[::-1] if latest else counts), MOST_JOBS, side="right"))
+        few = max(1, min(few, last))
+        rounds = (last - few + 1, last) if latest else (1, few)
     kept = np.flatnonzero(within(step, rounds))
     if not len(kept):
         raise ResultError(
