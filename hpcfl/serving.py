@@ -53,6 +53,9 @@ def dashboard(
             f"--jobs {jobs}: is no folder; should be one with job files, which --allow-run lets runners start"
         )
     from hpcfl.dashboard.proxy import clean
+
+    if prefix.strip("/") and not clean(prefix):
+        raise JobError(f"--prefix {prefix}: is no path; should be like /node/n1/8050")
     from hpcfl.dashboard.serve import serve
     from hpcfl.dashboard.settings import Settings, own_folder
 

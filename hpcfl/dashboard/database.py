@@ -136,8 +136,9 @@ class Start(db.Model):
     result: Mapped[str]
     """The result file, from the folder of runs."""
     log: Mapped[str]
-    state: Mapped[str] = mapped_column(default="running")
-    """waiting, running, ended or cancelled, as it was when it was last looked at."""
+    cancelled: Mapped[bool] = mapped_column(default=False)
+    ended: Mapped[bool] = mapped_column(default=False)
+    """Whether it was seen to be over."""
     since: Mapped[float] = mapped_column(default=time.time)
     user: Mapped[User | None] = relationship()
 

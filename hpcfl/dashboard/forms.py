@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from flask_wtf import FlaskForm
 from sqlalchemy import select
-from wtforms import Field, PasswordField, StringField
-from wtforms.validators import InputRequired, Length, ValidationError
+from wtforms import Field, IntegerField, PasswordField, SelectField, StringField
+from wtforms.validators import InputRequired, Length, NumberRange, ValidationError
 
 from hpcfl.dashboard.accounts import LOGIN, LONGEST, complain
 from hpcfl.dashboard.database import User, db
 
-__all__ = ["Login", "Name", "NewPassword", "PasswordChange", "Register"]
+__all__ = ["Begin", "Login", "Name", "NewPassword", "PasswordChange", "Register"]
 
 LONGEST_NAME = 80
+MOST_RANKS = 64
 
 
 def strip(text: str | None) -> str:
@@ -72,3 +73,11 @@ class Name(FlaskForm):
     """What others see."""
 
     name = StringField("Name", [InputRequired(), Length(max=LONGEST_NAME)], filters=[strip])
+
+
+class Begin(FlaskForm):
+    """How a scheme is to run."""
+
+    seed = IntegerField("Seed", [InputRequired(), NumberRange(0, 2**31 - 1)], default=0)
+    ranks = IntegerField("Ranks", [InputRequired(), NumberRange(1, MOST_RANKS)], default=1)
+    place = SelectField("Where")

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
+from urllib.parse import unquote
 
 __all__ = ["Below", "clean"]
 
 Wsgi = Callable[[dict[str, Any], Callable], Iterable[bytes]]
 HEADERS = ("HTTP_X_FORWARDED_PREFIX", "HTTP_X_FORWARDED_CONTEXT")
 """Where proxies say it: most of them, and jupyter-server-proxy."""
+WORD = re.compile(r"(?!\.{1,2}$)[\w.~@:+-]+")
 
 
 class Below:
     """An application under a prefix, whether the proxy takes it off the path or leaves it there."""
 
     def __init__(self, inner: Wsgi, prefix: str, proxied: bool):
-        """`proxied`: believe the proxy's header where it comes."""
+        """`proxied`: believe the proxy's header where it comes, and no prefix is set."""
         self._inner, self._prefix, self._proxied = inner, prefix, proxied
 
     def __call__(self, environ: dict[str, Any], start: Callable) -> Iterable[bytes]:
@@ -32,6 +35,6 @@ class Below:
 
 
 def clean(prefix: str) -> str:
-    """/as/this, without what would lead to another site; empty for the root."""
-    words = [word for word in prefix.replace("\\", "/").split("/") if word]
-    return "".join(f"/{word}" for word in words)
+    """/as/this; empty for the root, and for what is no path or might lead to another site."""
+    words = [word for word in unquote(prefix).split("/") if word]
+    return "".join(f"/{word}" for word in words) if all(map(WORD.fullmatch, words)) else ""

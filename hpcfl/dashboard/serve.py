@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import signal
+import sys
 import threading
 
 import click
@@ -25,10 +28,11 @@ MOST_BYTES = 32 * 1024 * 1024
 def serve(settings: Settings, host: str, port: int, admin_link: bool) -> None:
     """Serve until Ctrl-C. JobError where the address cannot be had, or accounts cannot be kept."""
     app = create_app(settings)
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a browser asks for ten files at once
     try:
         server = create_server(
             app, host=host, port=port, threads=THREADS, ident=None, max_request_body_size=MOST_BYTES,
-            clear_untrusted_proxy_headers=False,  # the application believes them only if it is told to
+            clear_untrusted_proxy_headers=not settings.proxied,
         )  # fmt: skip
     except OSError as failure:
         raise JobError(f"--host {host} --port {port}: {failure.strerror}; --port 0 takes one that is free") from None
@@ -39,6 +43,7 @@ def serve(settings: Settings, host: str, port: int, admin_link: bool) -> None:
         click.echo(f"  {address}{settings.prefix}/welcome/{link}")
     click.echo("Ctrl-C ends it")
     threading.Thread(target=app.catalogue.runs, daemon=True).start()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         server.run()
     finally:

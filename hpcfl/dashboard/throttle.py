@@ -2,42 +2,50 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 from sqlalchemy import delete, func, select
 
 from hpcfl.dashboard.database import Attempt, db
 
-__all__ = ["forgive", "note_failure", "wait_s"]
+__all__ = ["enter", "forgive"]
 
 WINDOW_S = 900.0
-"""Failures are remembered for so long."""
+"""Attempts are remembered for so long."""
 FREE = {"login": 5, "address": 30}
 """Failures of a login name, and from an address, before one must wait. Behind a tunnel all come from one address."""
 FIRST_S = 15.0
 """The first wait; each later failure doubles it, up to the window."""
+COUNTING = threading.Lock()
 
 
-def wait_s(login: str, address: str) -> float:
-    """Seconds until this may be tried (again)."""
-    return max(_left(key, FREE[kind]) for kind, key in _keys(login, address).items())
+def enter(address: str, login: str = "") -> float:
+    """Seconds until this login (or, without one, a registration) may be tried from there: 0 for now.
+
+    Then it counts as failed until it is forgiven: of many guesses at once none goes uncounted.
+    """
+    with COUNTING:
+        left = max(_left(key, FREE[kind]) for kind, key in _keys(address, login).items())
+        if left <= 0:
+            db.session.execute(delete(Attempt).where(Attempt.at < time.time() - WINDOW_S))
+            db.session.add_all(Attempt(key=key) for key in _keys(address, login).values())
+            db.session.commit()
+    return max(0.0, left)
 
 
-def note_failure(login: str, address: str) -> None:
-    """A login failed."""
-    db.session.execute(delete(Attempt).where(Attempt.at < time.time() - WINDOW_S))
-    db.session.add_all(Attempt(key=key) for key in _keys(login, address).values())
+def forgive(address: str, login: str) -> None:
+    """The attempt succeeded: the login begins anew, and the address has one less."""
+    keys = _keys(address, login)
+    db.session.execute(delete(Attempt).where(Attempt.key == keys["login"]))
+    last = select(func.max(Attempt.id)).where(Attempt.key == keys["address"]).scalar_subquery()
+    db.session.execute(delete(Attempt).where(Attempt.id == last))
     db.session.commit()
 
 
-def forgive(login: str) -> None:
-    """A login succeeded: this name begins anew."""
-    db.session.execute(delete(Attempt).where(Attempt.key == _keys(login, "")["login"]))
-    db.session.commit()
-
-
-def _keys(login: str, address: str) -> dict[str, str]:
-    return {"login": f"login {login.strip().lower()[:64]}", "address": f"address {address}"}
+def _keys(address: str, login: str) -> dict[str, str]:
+    keys = {"address": f"address {address}"}
+    return {**keys, "login": f"login {login.strip().lower()[:64]}"} if login else keys
 
 
 def _left(key: str, free: int) -> float:
@@ -45,4 +53,4 @@ def _left(key: str, free: int) -> float:
     count, last = db.session.execute(recent).one()
     if count < free:
         return 0.0
-    return max(0.0, last + min(WINDOW_S, FIRST_S * 2 ** (count - free)) - time.time())
+    return last + min(WINDOW_S, FIRST_S * 2 ** (count - free)) - time.time()

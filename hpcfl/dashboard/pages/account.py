@@ -15,7 +15,7 @@ from hpcfl.dashboard.database import Link, User, db
 from hpcfl.dashboard.forms import Login, NewPassword, Register
 from hpcfl.dashboard.guard import ANYONE, open_to
 from hpcfl.dashboard.site import site
-from hpcfl.dashboard.throttle import forgive, note_failure, wait_s
+from hpcfl.dashboard.throttle import enter, forgive
 
 __all__ = ["page"]
 
@@ -30,18 +30,17 @@ def login() -> ResponseReturnValue:
     if current_user.is_authenticated:
         return redirect(_back())
     form = Login()
+    back = request.args.get("next", "")
     if not form.validate_on_submit():
-        return render_template("login.html", form=form, back=request.args.get("next", ""))
-    address = request.remote_addr or ""
-    if (left := wait_s(form.login.data, address)) > 0:
+        return render_template("login.html", form=form, back=back)
+    if (left := enter(_address(), form.login.data)) > 0:
         message = f"Too many attempts have failed. Wait {math.ceil(left)} s."
-        answer = render_template("login.html", form=form, back=request.args.get("next", ""), message=message)
+        answer = render_template("login.html", form=form, back=back, message=message)
         return answer, 429, {"Retry-After": str(math.ceil(left))}
     user = check(form.login.data, form.password.data)
     if user is None:
-        note_failure(form.login.data, address)
-        return render_template("login.html", form=form, back=request.args.get("next", ""), message=WRONG), 403
-    forgive(form.login.data)
+        return render_template("login.html", form=form, back=back, message=WRONG), 403
+    forgive(_address(), form.login.data)
     begin(user)
     return redirect(_back())
 
@@ -53,6 +52,8 @@ def register() -> ResponseReturnValue:
         abort(403, "An administrator of this site makes accounts: ask one for a link.")
     form = Register()
     if form.validate_on_submit():
+        if (left := enter(_address())) > 0:
+            abort(429, f"Too many accounts were asked for from there. Wait {math.ceil(left)} s.")
         role = "viewer" if site.settings.registration == "open" else "waiting"
         if (user := _new(form, role)) is not None:
             db.session.commit()
@@ -80,7 +81,7 @@ def welcome(number: str) -> ResponseReturnValue:
             user.password = hash_password(form.password.data)
             db.session.commit()
             end_others(user)
-            forgive(user.login)
+            forgive(_address(), user.login)
             begin(user)
             return redirect(url_for("home.show"))
     return render_template("register.html", form=form, link=link)
@@ -114,6 +115,10 @@ def _new(form: Register, role: str) -> User | None:
         form.login.errors = [*form.login.errors, "Somebody has this login name."]
         return None
     return user
+
+
+def _address() -> str:
+    return request.remote_addr or ""
 
 
 def _back() -> str:

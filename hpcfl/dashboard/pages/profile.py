@@ -11,7 +11,7 @@ from hpcfl.dashboard.database import db
 from hpcfl.dashboard.forms import Name, PasswordChange
 from hpcfl.dashboard.guard import open_to
 from hpcfl.dashboard.saved import own_comparison, own_comparisons
-from hpcfl.dashboard.throttle import forgive, note_failure, wait_s
+from hpcfl.dashboard.throttle import enter, forgive
 
 __all__ = ["page"]
 
@@ -44,13 +44,12 @@ def change_password() -> ResponseReturnValue:
     form.owner = current_user.login
     if form.validate_on_submit():
         address = request.remote_addr or ""
-        if wait_s(current_user.login, address) > 0:
+        if enter(address, current_user.login) > 0:
             form.old.errors = ["Too many attempts have failed. Wait a little."]
         elif check(current_user.login, form.old.data) is None:
-            note_failure(current_user.login, address)
             form.old.errors = ["That is not your present password."]
         else:
-            forgive(current_user.login)
+            forgive(address, current_user.login)
             current_user.password = hash_password(form.password.data)
             db.session.commit()
             end_others(current_user, keep=current_user.session)
