@@ -51,7 +51,7 @@ class Samples:
 
     def prepare(self, x: np.ndarray) -> Tensor:
         """Other samples (B, ...) of this dataset's type and shape, as `batch` gives these."""
-        other = torch.from_numpy(x).to(self.x.device)
+        other = torch.from_numpy(np.require(x, requirements=["C", "W"])).to(self.x.device)
         if other.dtype != torch.uint8:
             return other
         if not self.images:

@@ -19,7 +19,6 @@ function scaled(most, what, units) {
 
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const clear = (colour, share) => `${colour}${Math.round(share * 255).toString(16).padStart(2, "0")}`;
-const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 export const short = (value) => Number(value.toPrecision(4)).toLocaleString("en", { maximumSignificantDigits: 4 });
 export const percent = (share, digits = 1) => `${(100 * share).toFixed(digits)} %`;
@@ -60,11 +59,10 @@ export class Figure {
     this.data = data;
     const made = this.make(data);
     this.element.hidden = false;
-    if (made.height) this.canvas.parentElement.style.height = `${made.height}px`;
+    if (made.height) this.canvas.parentElement.style.minHeight = `${made.height}px`;
     this.canvas.setAttribute("aria-label", made.told);
     const options = {
-      responsive: true, maintainAspectRatio: false, animation: this.chart || still ? false : { duration: 300 },
-      normalized: true, ...made.options,
+      responsive: true, maintainAspectRatio: false, animation: false, normalized: true, ...made.options,
     };
     options.plugins = { legend: { display: false }, tooltip: tooltip(made.tooltip), ...made.plugins };
     if (this.chart && this.chart.config.type === made.type) {
@@ -143,7 +141,7 @@ export function lines({ series, over, clock, share }) {
   const sets = series.flatMap((one, at) => {
     const colour = palette[at % palette.length];
     const line = {
-      label: one.name, data: points(one.x, one.y, factor), borderColor: colour, backgroundColor: colour, borderWidth: 2,
+      label: one.name, data: points(one.x, one.y, factor), borderColor: colour, backgroundColor: colour, borderWidth: 1.75,
       borderDash: DASHES[Math.floor(at / palette.length) % DASHES.length], pointStyle: "line",
       pointRadius: one.x.length === 1 ? 4 : 0, pointHoverRadius: 4, tension: 0, parsing: false,
     };
@@ -162,7 +160,7 @@ export function lines({ series, over, clock, share }) {
     options: {
       interaction: { mode: "nearest", axis: "x", intersect: false },
       scales: {
-        x: axis(title, { type: "linear", min: over === "round" ? undefined : 0, ticks: { callback: (value) => short(value) } }),
+        x: axis(title, { type: "linear", min: over === "round" ? undefined : 0, max: most / factor, ticks: { includeBounds: false } }),
         y: axis("", { ticks: { callback: (value) => (share ? `${Number((100 * value).toPrecision(4))} %` : short(value)) } }),
       },
     },
@@ -257,7 +255,8 @@ export function staleness({ first, wide, share, mean, most }) {
 // Who trained when: a bar per job.
 export function gantt(found) {
   const { by, lanes, middles, end, place, start, finish, client, rank, status, steps, rounds, last } = found;
-  const [factor, title] = scaled(Math.max(...finish), found.clock, SECONDS);
+  const begin = rounds[0] === 1 ? 0 : Math.min(...start);
+  const [factor, title] = scaled(Math.max(...finish) - begin, found.clock, SECONDS);
   const kinds = new Map();
   status.forEach((word, at) => {
     const kind = word === "ok" ? (by === "client" ? `rank ${rank[at]}` : "combined") : word;
@@ -272,7 +271,6 @@ export function gantt(found) {
   const names = new Map(middles.map((middle, at) => [middle, lanes[at] < 0 ? "none" : lanes[at]]));
   const each = [1, 2, 5, 10, 20, 50, 100, 1000, 10000].find((count) => lanes.length <= 24 * count) ?? lanes.length;
   const some = rounds[0] === 1 && rounds[1] === last ? "" : `, rounds ${rounds[0]} to ${rounds[1]} of ${last}`;
-  const low = rounds[0] === 1 ? 0 : Math.min(...start) / factor;
   return {
     type: "bar", height,
     sets: [...good, ...[...kinds.keys()].filter((kind) => !good.includes(kind))].map((kind) => ({
@@ -305,7 +303,7 @@ export function gantt(found) {
       indexAxis: "y",
       interaction: { mode: "nearest", intersect: true },
       scales: {
-        x: axis(`${title}${some}`, { type: "linear", min: low, max: Math.max(...finish) / factor, gridded: false, ticks: { callback: (value) => short(value) } }),
+        x: axis(`${title}${some}`, { type: "linear", min: begin / factor, max: Math.max(...finish) / factor, gridded: false, ticks: { includeBounds: false } }),
         y: axis(by, {
           type: "linear", min: -0.5, max: end, reverse: true, gridded: false,
           afterBuildTicks: (scale) => { scale.ticks = middles.filter((_, at) => lanes[at] % each === 0).map((value) => ({ value })); },

@@ -52,7 +52,7 @@ async function load(kind, anew = false) {
   if (page.dataset.readable === "no" && found.chart) location.reload(); // its first round
   part.stamp = found.stamp;
   part.show(found.chart);
-  if (!found.live && page.dataset.live === "yes") location.reload(); // it has ended: all of it, once
+  if (!found.live && page.dataset.going === "yes") location.reload(); // it has ended: all of it, once
   return found.live;
 }
 
