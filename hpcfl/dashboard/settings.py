@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ REGISTRATION = {
     "closed": "nobody: administrators make links for new people",
 }
 """Who may register."""
+SECRET_BYTES = 32
 
 
 @dataclass(frozen=True)
@@ -58,12 +60,13 @@ def secret(folder: Path) -> bytes:
         if folder.stat().st_uid != os.getuid():
             raise JobError(f"{folder} belongs to somebody else: say --state FOLDER, one of your own")
         folder.chmod(0o700)
-        try:
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            return path.read_bytes()
-        with os.fdopen(handle, "wb") as file:
-            made = secrets.token_bytes(32)
+        if path.exists():
+            known = path.stat()
+            if known.st_size == SECRET_BYTES and not stat.S_IMODE(known.st_mode) & 0o077:
+                return path.read_bytes()
+            path.unlink()  # half-written, or others may have read it
+        made = secrets.token_bytes(SECRET_BYTES)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(made)
     except OSError as failure:
         raise JobError(f"accounts cannot be kept in {folder}: {failure.strerror}; say --state FOLDER") from None

@@ -1,17 +1,12 @@
 """A site over a folder of runs, and people in it."""
 
-import re
-
 import pytest
+from people import Person
 from small_run import CLIENTS, ENVIRONMENT, JOB, LAYOUT, OWNER, VECTOR, write_steps
 
-from hpcfl.dashboard.accounts import hash_password
 from hpcfl.dashboard.app import create_app
-from hpcfl.dashboard.database import User, db
 from hpcfl.dashboard.settings import Settings
 from hpcfl.results import Writer
-
-PASSWORD = "correct horse battery"
 
 
 @pytest.fixture(autouse=True)
@@ -31,9 +26,9 @@ def results(tmp_path):
 
 @pytest.fixture
 def write(results):
-    """Write a run of some steps into the folder: its name, its job's keys, and whether it has ended."""
+    """Write a run of some steps into the folder; `finish`: how it ended, or nothing if it was killed."""
 
-    def written(name="run", steps=4, finish="finished", text='name = "small"\n', **keys):
+    def written(name="run", /, steps=4, finish="finished", text='name = "small"\n', **keys):
         path = results / f"{name}.h5"
         path.parent.mkdir(parents=True, exist_ok=True)
         with Writer(path) as writer:
@@ -43,6 +38,9 @@ def write(results):
                 writer.model(steps, VECTOR, LAYOUT)
             if finish:
                 writer.finish(finish)
+            there = path.read_bytes()
+        if not finish:
+            path.write_bytes(there)
         return path
 
     return written
@@ -61,31 +59,6 @@ def make_site(results, tmp_path):
 @pytest.fixture
 def app(make_site):
     return make_site()
-
-
-class Person:
-    """Somebody with a browser."""
-
-    def __init__(self, app, login="", role="", base_url="http://localhost"):
-        self.app, self.login, self.role, self.base_url = app, login, role, base_url
-        self.browser = app.test_client()
-        if login:
-            with app.app_context():
-                db.session.add(User(login=login, name=login.title(), password=hash_password(PASSWORD), role=role))
-                db.session.commit()
-            assert self.post("/login", login=login, password=PASSWORD).status_code == 302
-
-    def get(self, path, **more):
-        return self.browser.get(path, base_url=self.base_url, **more)
-
-    def token(self, path="/login"):
-        """A token, as a page of the site has it."""
-        return re.search(r'name="csrf-token" content="([^"]+)"', self.get(path, follow_redirects=True).text)[1]
-
-    def post(self, path, page="/login", **fields):
-        """Fill in a form of the site."""
-        fields = {"csrf_token": self.token(page), **fields}
-        return self.browser.post(path, data=fields, base_url=self.base_url)
 
 
 @pytest.fixture
