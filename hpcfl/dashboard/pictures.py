@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from typing import BinaryIO
 
@@ -17,6 +18,8 @@ MOST_BYTES = 10 * 2**20
 """Of a file."""
 MOST_PIXELS = 30_000_000
 """Of a picture: it is unpacked in memory, where a pixel takes three bytes, whatever little its file has."""
+DECODING = threading.Lock()
+"""One at a time: the largest takes some hundred megabytes on its way."""
 
 
 def sample(file: BinaryIO, shape: tuple[int, ...]) -> np.ndarray:
@@ -24,7 +27,7 @@ def sample(file: BinaryIO, shape: tuple[int, ...]) -> np.ndarray:
     from PIL import Image
 
     try:
-        with warnings.catch_warnings():
+        with DECODING, warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit here is lower
             with Image.open(file, formats=FORMATS) as image:
                 if image.width * image.height > MOST_PIXELS:
