@@ -10,8 +10,8 @@ from typing import Any
 
 from hpcfl import plots
 from hpcfl.analysis.columns import find
-from hpcfl.plots.predictions import confused
-from hpcfl.plots.series import series
+from hpcfl.analysis.predictions import confused
+from hpcfl.analysis.series import series
 from hpcfl.plots.style import HEIGHT_IN, paint
 from hpcfl.results import open_results
 

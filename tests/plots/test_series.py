@@ -2,8 +2,8 @@
 
 import pytest
 
+from hpcfl.analysis.series import series
 from hpcfl.errors import JobError
-from hpcfl.plots.series import series
 from hpcfl.results import open_results
 
 FEDAVG = {"strategy": {"name": "fedavg", "params": {}}}

@@ -1,16 +1,105 @@
-"""One run: what it was, how it went."""
+"""One run: how it goes, what it was, where it ran, and its file."""
 
 from __future__ import annotations
 
-from flask import Blueprint, render_template
+import json
+from collections import Counter
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
 
+from flask import Blueprint, Response, abort, make_response, render_template, request, send_file
+from flask.typing import ResponseReturnValue
+
+from hpcfl.analysis.quantities import AXES
+from hpcfl.dashboard.charts import CHARTS
+from hpcfl.dashboard.facts import facts, places
+from hpcfl.dashboard.pictured import judges
 from hpcfl.dashboard.site import find_run
+from hpcfl.errors import ResultError
+from hpcfl.results import open_results
 
 __all__ = ["page"]
 
-page = Blueprint("run", __name__)
+page = Blueprint("run", __name__, url_prefix="/run/<run_id>")
+
+CHOICES = {
+    "curves": {"over": tuple(AXES)},
+    "gantt": {"by": ("client", "rank"), "part": ("latest", "first")},
+}
+"""Chart -> what may be asked of it: key of the address and its values, the usual one first."""
+REMEMBERED = 128
+"""Charts that are kept until their files change."""
+REASONS = 5
 
 
-@page.get("/run/<run_id>")
+@page.get("")
 def show(run_id: str) -> str:
-    return render_template("run.html", run=find_run(run_id))
+    run = find_run(run_id)
+    more: dict[str, Any] = {}
+    if run.readable:
+        with open_results(run.path) as file:
+            more = {
+                "facts": facts(file),
+                "places": places(file),
+                "job_text": file.job_text,
+                "failures": Counter(file.failures["reason"].tolist()).most_common(REASONS),
+            }
+    return render_template("run.html", run=run, judges=judges(run), **more)
+
+
+@page.get("/state")
+def state(run_id: str) -> Response:
+    """The part of the page that changes while the run goes on."""
+    answer = make_response(render_template("state.html", run=find_run(run_id)))
+    answer.add_etag()
+    answer.headers["Cache-Control"] = "no-cache, private"
+    return answer.make_conditional(request)
+
+
+@page.get("/data/<kind>")
+def data(run_id: str, kind: str) -> ResponseReturnValue:
+    """A chart's numbers as JSON; nothing (204) where the file is as it was at `?since=`."""
+    run = find_run(run_id)
+    if kind not in CHARTS:
+        abort(404)
+    options = {key: _choice(key, valid) for key, valid in CHOICES.get(kind, {}).items()}
+    stamp = _stamp(run.path)
+    told = {"stamp": stamp, "live": run.live, "status": run.status}
+    if request.args.get("since") == stamp:
+        return "", 204
+    try:
+        chart = _drawn(run.path, stamp, kind, tuple(options.items()))
+    except ResultError as failure:
+        return {**told, "empty": str(failure).replace(str(run.path), run.name)}
+    return Response(f'{json.dumps(told)[:-1]}, "chart": {chart}}}', mimetype="application/json")
+
+
+@page.get("/file")
+def download(run_id: str) -> Response:
+    """The result file, once nobody writes it: half of a change would be no file."""
+    run = find_run(run_id)
+    if run.live:
+        abort(409, "The run goes on: its file can be downloaded once it has ended.")
+    return send_file(run.path, "application/x-hdf5", as_attachment=True, download_name=run.path.name, conditional=True)
+
+
+@lru_cache(REMEMBERED)
+def _drawn(path: Path, stamp: str, kind: str, options: tuple[tuple[str, str], ...]) -> str:
+    """The chart of the file as it is at this stamp. ResultError where there is nothing to show."""
+    with open_results(path) as run:
+        return json.dumps(CHARTS[kind](run, **dict(options)), allow_nan=False)
+
+
+def _stamp(path: Path) -> str:
+    """What changes with the file."""
+    try:
+        stat = path.stat()
+    except OSError:
+        abort(404)
+    return f"{stat.st_mtime_ns:x}-{stat.st_size:x}"
+
+
+def _choice(key: str, valid: tuple[str, ...]) -> str:
+    given = request.args.get(key, valid[0])
+    return given if given in valid else abort(400)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpcfl.analysis.columns import settings
+from hpcfl.analysis.tables import Run, many
 from hpcfl.checkpoint.identity import FREE
 from hpcfl.errors import JobError
-from hpcfl.plots.tables import Run, many
 
 __all__ = ["Series", "series"]
 
