@@ -147,8 +147,7 @@ def test_what_scripts_ask_for_lies_in_the_package():
 
 
 def test_the_cookie(site):
-    somebody = Person(site, "somebody", "viewer")
-    (cookie,) = somebody.get("/").headers.getlist("Set-Cookie")
+    (cookie,) = Person(site).get("/login").headers.getlist("Set-Cookie")
     assert cookie.startswith("hpcfl_session=")
     assert {"HttpOnly", "SameSite=Lax", "Path=/"} <= set(cookie.split("; "))
 

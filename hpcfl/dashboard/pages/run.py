@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from functools import lru_cache
 from pathlib import Path
@@ -83,10 +84,13 @@ def download(run_id: str) -> Response:
         abort(409, "The run goes on: its file can be downloaded once it has ended.")
     if not run.readable:
         abort(404)
-    return send_file(
-        site.catalogue.content(run), "application/x-hdf5", as_attachment=True, download_name=run.path.name,
+    content = site.catalogue.content(run)
+    answer = send_file(
+        content, "application/x-hdf5", as_attachment=True, download_name=run.path.name,
         last_modified=run.changed, etag=_stamp(run.path),
     )  # fmt: skip
+    answer.content_length = os.fstat(content.fileno()).st_size
+    return answer
 
 
 @lru_cache(REMEMBERED)
