@@ -77,11 +77,7 @@ class Catalogue:
 
         While another thread looks, those that it had.
         """
-        if time.monotonic() - self._looked > LOOK_S and self._lock.acquire(blocking=False):
-            try:
-                self._look()
-            finally:
-                self._lock.release()
+        self._bring_up_to_date()
         found = [run for _, run in list(self._known.values())]
         return sorted(found, key=lambda run: (not run.live, run.status == "unreadable", -run.changed, run.name))
 
@@ -101,9 +97,16 @@ class Catalogue:
 
     def find(self, wanted: str) -> Run | None:
         """The run with this id, as it stands; None if there is none."""
-        self.runs()
+        self._bring_up_to_date()
         _, run = self._known.get(wanted, (None, None))
         return run
+
+    def _bring_up_to_date(self) -> None:
+        if time.monotonic() - self._looked > LOOK_S and self._lock.acquire(blocking=False):
+            try:
+                self._look()
+            finally:
+                self._lock.release()
 
     def _look(self) -> None:
         there = set()
