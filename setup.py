@@ -69,6 +69,7 @@ setup(
             MATPLOTLIB,  # figures are tested with the real one
             *ANALYSIS,
             *DASHBOARD,
+            "selenium>=4.20",  # the dashboard in a real browser, Debian's chromium
             "xarray>=2024.1",  # opens the result file without hpcfl, through
             "h5netcdf>=1.3",
             WANDB,  # tracking is tested with the real ones

@@ -39,7 +39,7 @@ def answer(question: Mapping[str, Any], models: dict[tuple[str, int], Rebuilt]) 
     """The answer to a question; `models` are those rebuilt before, the last used at the end."""
     try:
         model = _model(Path(question["run"]), models)
-    except HpcflError as failure:
+    except (HpcflError, FileNotFoundError) as failure:
         return {"trouble": str(failure)}
     if "pixels" not in question:
         return {"shape": model.shape, "labels": model.labels}

@@ -18,6 +18,7 @@ MOST_BYTES = 10 * 2**20
 """Of a file."""
 MOST_PIXELS = 30_000_000
 """Of a picture: it is unpacked in memory, where a pixel takes three bytes, whatever little its file has."""
+TOO_MANY = f"The picture has too many pixels: {MOST_PIXELS // 10**6} million are the most."
 DECODING = threading.Lock()
 """One at a time: the largest takes some hundred megabytes on its way."""
 
@@ -31,10 +32,9 @@ def sample(file: BinaryIO, shape: tuple[int, ...]) -> np.ndarray:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit here is lower
             with Image.open(file, formats=FORMATS) as image:
                 if image.width * image.height > MOST_PIXELS:
-                    raise DataError(
-                        f"The picture has {image.width:,} x {image.height:,} pixels; "
-                        f"{MOST_PIXELS // 10**6} million are the most."
-                    )
+                    raise DataError(TOO_MANY)
                 return fit(image, shape)
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError:
+        raise DataError(TOO_MANY) from None
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise DataError(f"This is not a picture that can be read: give a {', '.join(FORMATS)}.") from error
