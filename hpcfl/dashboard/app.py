@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from hashlib import sha256
 
 from flask import Flask
 from flask.sessions import SecureCookieSessionInterface
@@ -25,6 +26,7 @@ from hpcfl.dashboard.words import FILTERS
 __all__ = ["create_app"]
 
 COOKIE = "hpcfl_session"
+"""Its name goes on differently at each site: cookies do not tell ports apart."""
 
 
 class Cookies(SecureCookieSessionInterface):
@@ -50,7 +52,7 @@ def create_app(settings: Settings) -> Site:
     app.config.update(
         SECRET_KEY=key,
         SQLALCHEMY_DATABASE_URI=reserve(database),
-        SESSION_COOKIE_NAME=COOKIE,
+        SESSION_COOKIE_NAME=f"{COOKIE}_{sha256(key).hexdigest()[:8]}",
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_REFRESH_EACH_REQUEST=False,  # a session ends a time after its login

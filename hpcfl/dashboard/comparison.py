@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from hpcfl.dashboard.words import writable
 from hpcfl.errors import ResultError
 from hpcfl.progress import clock
 from hpcfl.report.compare import CLOCKS, labels, notes, require_comparable
@@ -42,7 +43,7 @@ class Compared(NamedTuple):
 def compared(paths: Sequence[Path], target: float | None) -> Compared:
     """Compare the runs; without a target the best accuracy that all reach."""
     runs = [read(path) for path in paths]
-    names = labels(paths)
+    names = [writable(name) for name in labels(paths)]
     told = _by_value(runs, names)
     try:
         require_comparable(runs)
