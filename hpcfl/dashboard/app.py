@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from hashlib import sha256
 
-from flask import Flask
+from flask import Flask, request
 from flask.sessions import SecureCookieSessionInterface
 from flask_login import LoginManager
 from flask_wtf import CSRFProtect
@@ -33,13 +33,9 @@ class Cookies(SecureCookieSessionInterface):
     """Cookies that stay below the site's prefix, and on https where the site is reached so."""
 
     def get_cookie_path(self, app: Flask) -> str:
-        from flask import request
-
         return request.script_root or "/"
 
     def get_cookie_secure(self, app: Flask) -> bool:
-        from flask import request
-
         return request.is_secure
 
 
