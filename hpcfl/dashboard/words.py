@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from datetime import datetime
 
 from hpcfl.progress import clock
@@ -35,15 +34,6 @@ def stamp(iso: str) -> str:
     return iso[:16].replace("T", " ")
 
 
-def ago(seconds: float) -> str:
-    """How long a time is past."""
-    passed = max(0.0, time.time() - seconds)
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if passed >= length:
-            return f"{passed / length:.0f} {unit} ago"
-    return "just now"
-
-
 def writable(text: str) -> str:
     """A name as a page can show it and a header carry it, whatever bytes a file system has for it."""
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
@@ -55,7 +45,6 @@ FILTERS = {
     "duration": duration,
     "moment": moment,
     "stamp": stamp,
-    "ago": ago,
     "size": as_bytes,
 }
 """Name in a template -> how it is written."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 from flask import Blueprint, Response, make_response, render_template, request
@@ -70,4 +71,6 @@ def _fits(run: Run, wanted: dict[str, str], words: Sequence[str]) -> bool:
 
 def _values(runs: Sequence[Run], value: Callable[[Run], str]) -> list[str]:
     """What there is to choose from; numbers in their order."""
-    return sorted({value(run) for run in runs} - {""}, key=lambda text: (not text.isdigit(), text.zfill(12), text))
+    return sorted(
+        {value(run) for run in runs} - {""}, key=lambda text: (int(text) if text.isdecimal() else math.inf, text)
+    )
