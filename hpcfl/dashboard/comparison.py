@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from hpcfl.checkpoint.identity import ABSENT
 from hpcfl.errors import ResultError
 from hpcfl.progress import clock
 from hpcfl.report.compare import CLOCKS, labels, notes, require_comparable
@@ -94,11 +95,13 @@ def _cell(values: Sequence[float], at: int, form: Callable[[float], str], high: 
 
 
 def _by_value(runs: Sequence[Run], names: Sequence[str]) -> dict[str, list[tuple[str, list[str]]]]:
+    """Of more than two runs those without a key are not named."""
     found = {}
     for key, values in differing(runs).items():
         holders: dict[str, list[str]] = {}
         for value, name in zip(values, names):
-            holders.setdefault(said(value), []).append(name)
+            if value != ABSENT or len(runs) == 2:
+                holders.setdefault(said(value), []).append(name)
         found[key] = list(holders.items())
     return found
 

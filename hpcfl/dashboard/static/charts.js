@@ -305,7 +305,7 @@ export function gantt(found) {
       scales: {
         x: axis(`${title}${some}`, { type: "linear", min: begin / factor, max: Math.max(...finish) / factor, gridded: false, ticks: { includeBounds: false } }),
         y: axis(by, {
-          type: "linear", min: -0.5, max: end, reverse: true, gridded: false,
+          type: "linear", offset: false, min: -0.5, max: end, reverse: true, gridded: false,
           afterBuildTicks: (scale) => { scale.ticks = middles.filter((_, at) => lanes[at] % each === 0).map((value) => ({ value })); },
           ticks: { autoSkip: false, callback: (value) => names.get(value) },
         }),

@@ -38,6 +38,12 @@ const parts = {
   times: { show: card("times", times), every: SLOW_MS, options: [] },
 };
 
+// One card too many for two columns takes both.
+function arrange() {
+  const cards = [...page.querySelectorAll(".charts > .card:not(.wide, [hidden])")];
+  cards.forEach((each, at) => each.classList.toggle("odd", at === cards.length - 1 && at % 2 === 0));
+}
+
 async function load(kind, anew = false) {
   const part = parts[kind];
   const query = new URLSearchParams(part.options.map((name) => [name, chosen(name)]));
@@ -52,6 +58,7 @@ async function load(kind, anew = false) {
   if (page.dataset.readable === "no" && found.chart) location.reload(); // its first round
   part.stamp = found.stamp;
   part.show(found.chart);
+  arrange();
   if (!found.live && page.dataset.going === "yes") location.reload(); // it has ended: all of it, once
   return found.live;
 }
