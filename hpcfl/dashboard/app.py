@@ -53,6 +53,7 @@ def create_app(settings: Settings) -> Site:
         SESSION_COOKIE_NAME=COOKIE,
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_REFRESH_EACH_REQUEST=False,  # a session ends a time after its login
         PERMANENT_SESSION_LIFETIME=timedelta(seconds=SESSION_S),
         WTF_CSRF_TIME_LIMIT=None,  # as long as the session: a page stays open all day
         WTF_CSRF_SSL_STRICT=False,  # the token is enough; a proxy need not keep the host's name

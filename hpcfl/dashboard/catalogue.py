@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
 from hpcfl.dashboard.summary import Summary, starting, summarise
 from hpcfl.errors import ResultError
@@ -36,6 +37,8 @@ class Run:
     size: int
     changed: float
     """When the file last changed (seconds since 1970)."""
+    place: tuple[int, int]
+    """Device and inode."""
     status: str
     """finished, interrupted, failed, running, stopped (was killed), starting (no round yet) or unreadable."""
     summary: Summary
@@ -70,20 +73,40 @@ class Catalogue:
         """Whether every file has been read once."""
 
     def runs(self) -> list[Run]:
-        """All runs as they stand: those that go on first, then the newest. While another thread looks, what it had."""
+        """All runs as they stand: those that go on first, then the newest, last what is none.
+
+        While another thread looks, those that it had.
+        """
+        self._bring_up_to_date()
+        found = [run for _, run in list(self._known.values())]
+        return sorted(found, key=lambda run: (not run.live, run.status == "unreadable", -run.changed, run.name))
+
+    @staticmethod
+    def content(run: Run) -> BinaryIO:
+        """The run's file. ResultError if another one has taken its place: who may write in the folder must not have
+        the site show what it may read."""
+        try:
+            file = os.fdopen(os.open(run.path, os.O_RDONLY | os.O_NOFOLLOW), "rb")
+        except OSError as failure:
+            raise ResultError(f"{run.name} cannot be read: {failure.strerror}") from None
+        there = os.fstat(file.fileno())
+        if (there.st_dev, there.st_ino) != run.place:
+            file.close()
+            raise ResultError(f"{run.name} has just changed: load the page again")
+        return file
+
+    def find(self, wanted: str) -> Run | None:
+        """The run with this id, as it stands; None if there is none."""
+        self._bring_up_to_date()
+        _, run = self._known.get(wanted, (None, None))
+        return run
+
+    def _bring_up_to_date(self) -> None:
         if time.monotonic() - self._looked > LOOK_S and self._lock.acquire(blocking=False):
             try:
                 self._look()
             finally:
                 self._lock.release()
-        found = [run for _, run in list(self._known.values())]
-        return sorted(found, key=lambda run: (not run.live, -run.changed, run.name))
-
-    def find(self, wanted: str) -> Run | None:
-        """The run with this id, as it stands; None if there is none."""
-        self.runs()
-        _, run = self._known.get(wanted, (None, None))
-        return run
 
     def _look(self) -> None:
         there = set()
@@ -117,7 +140,7 @@ def judge(run: Run) -> Run:
 
 
 def _read(number: str, path: Path, name: str, stat: os.stat_result) -> Run:
-    known = number, path, name, stat.st_size, stat.st_mtime
+    known = number, path, name, stat.st_size, stat.st_mtime, (stat.st_dev, stat.st_ino)
     try:
         summary = summarise(path)
         return Run(*known, summary.status, summary)

@@ -34,6 +34,8 @@ def serve(settings: Settings, host: str, port: int, admin_link: bool) -> None:
             app, host=host, port=port, threads=THREADS, ident=None, max_request_body_size=MOST_BYTES,
             clear_untrusted_proxy_headers=not settings.proxied,
         )  # fmt: skip
+    except ValueError:
+        raise JobError(f"--host {host}: is no address of this machine; 127.0.0.1 is its own, 0.0.0.0 all") from None
     except OSError as failure:
         raise JobError(f"--host {host} --port {port}: {failure.strerror}; --port 0 takes one that is free") from None
     address = f"http://{_spelled(host)}:{_port(server)}"

@@ -8,6 +8,7 @@ import pytest
 from small_run import CLIENTS, ENVIRONMENT, JOB, write_steps
 
 from hpcfl.dashboard.catalogue import SILENT_S, Catalogue, run_id
+from hpcfl.errors import ResultError
 from hpcfl.results import Writer
 
 
@@ -181,3 +182,28 @@ def test_while_one_looks_the_others_have_what_was_there(catalogue, write, monkey
     thread.join()
     monkeypatch.undo()
     assert len(catalogue.find(run_id("b")).name) == 1
+
+
+def test_the_content_is_that_of_the_run_which_was_listed(catalogue, write, results, tmp_path):
+    path = write("run")
+    (run,) = catalogue.runs()
+    with catalogue.content(run) as content:
+        assert content.read() == path.read_bytes()
+    secret = tmp_path / "secret"
+    secret.write_text("secret")
+    path.rename(tmp_path / "away.h5")
+    with pytest.raises(ResultError, match="cannot be read"):
+        catalogue.content(run)
+    path.symlink_to(secret)
+    with pytest.raises(ResultError, match="cannot be read"):
+        catalogue.content(run)
+    path.unlink()
+    path.write_text("another")
+    with pytest.raises(ResultError, match="has just changed"):
+        catalogue.content(run)
+
+
+def test_what_is_no_run_comes_last(catalogue, write, results):
+    age(write("old"), 100)
+    (results / "x.h5").write_bytes(b"x")
+    assert [run.name for run in catalogue.runs()] == ["old", "x"]

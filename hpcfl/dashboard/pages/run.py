@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from functools import lru_cache
 from pathlib import Path
@@ -15,7 +16,7 @@ from hpcfl.analysis.quantities import AXES
 from hpcfl.dashboard.charts import CHARTS
 from hpcfl.dashboard.facts import facts, places
 from hpcfl.dashboard.pictured import judges
-from hpcfl.dashboard.site import find_run
+from hpcfl.dashboard.site import find_run, site
 from hpcfl.errors import ResultError
 from hpcfl.results import open_results
 
@@ -81,7 +82,15 @@ def download(run_id: str) -> Response:
     run = find_run(run_id)
     if run.live:
         abort(409, "The run goes on: its file can be downloaded once it has ended.")
-    return send_file(run.path, "application/x-hdf5", as_attachment=True, download_name=run.path.name, conditional=True)
+    if not run.readable:
+        abort(404)
+    content = site.catalogue.content(run)
+    answer = send_file(
+        content, "application/x-hdf5", as_attachment=True, download_name=run.path.name,
+        last_modified=run.changed, etag=_stamp(run.path),
+    )  # fmt: skip
+    answer.content_length = os.fstat(content.fileno()).st_size
+    return answer
 
 
 @lru_cache(REMEMBERED)
