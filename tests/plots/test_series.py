@@ -24,8 +24,6 @@ STRONG = {"strategy": {"name": "fedprox", "params": {"mu": 1.0}}}
          ["hidden [8]", "hidden []"]),
         ([{"model": {"name": "mymodels.Net"}}, {"model": {"name": "cnn"}}], ["Net", "cnn"]),
         ([{"client": {"shuffle": True}}, {"client": {"shuffle": False}}], ["shuffle True", "shuffle False"]),
-        ([{"a": at, "b": at // 2, "c": at // 4, "d": at // 8, "e": at // 16, "name": "same"} for at in (0, 1, 2, 4, 8, 16)],
-         [f"a {at}" for at in (0, 1, 2, 4, 8, 16)]),
         ([{key: key == other for key in "abcdef"} | {"name": "same"} for other in "abcdef"],
          [f"run{number}" for number in range(6)]),
         ([FEDAVG, FEDAVG | {"seed": 1}, FEDAVG | {"results": {"path": "x"}, "seed": 2}], ["run0 (3 seeds)"]),

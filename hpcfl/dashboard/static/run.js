@@ -52,12 +52,13 @@ async function load(kind, anew = false) {
   const answer = await fetch(`${page.dataset.numbers}/${kind}?${query}`, { headers: { "X-Requested-With": "fetch", Accept: "application/json" } });
   if (answer.status === 401) return location.reload();
   if (answer.status === 204) return true;
-  if (!answer.ok) return true; // the file may be half a change away from readable
+  if (!answer.ok) return true;
   const found = await answer.json();
   if (asked !== part.asked) return true; // another choice was made meanwhile
   if (page.dataset.readable === "no" && found.chart) location.reload(); // its first round
   part.stamp = found.stamp;
-  part.show(found.chart);
+  if (found.chart || !part.shown) part.show(found.chart); // of a file that is half a change away the last stays
+  part.shown ||= Boolean(found.chart);
   arrange();
   if (!found.live && page.dataset.going === "yes") location.reload(); // it has ended: all of it, once
   return found.live;
