@@ -17,7 +17,7 @@ from hpcfl.errors import ResultError
 from hpcfl.report.runs import last_own
 from hpcfl.results import Reader
 
-__all__ = ["CHARTS", "CURVES", "curves", "overlay", "thin"]
+__all__ = ["CHARTS", "CURVES", "Chart", "curves", "overlay", "thin"]
 
 Chart = dict[str, Any]
 
