@@ -89,11 +89,11 @@ class Judge:
 
 
 def _start() -> subprocess.Popen:
-    """It sees no GPU, which is for those who train, and ends when this process does."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "hpcfl.dashboard.judging"], bufsize=0,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
-    )  # fmt: skip
+    """It sees no GPU, which is for those who train, finds modules where the site does, and ends with it."""
+    found = {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    environ = {**os.environ, **found, "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, "-m", "hpcfl.dashboard.judging"]
+    return subprocess.Popen(command, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environ)
 
 
 def _line(pipe: int, until: float) -> bytes:

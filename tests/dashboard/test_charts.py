@@ -96,3 +96,11 @@ def test_the_site_has_the_colours_of_the_figures():
     text = (Path(hpcfl.dashboard.__file__).parent / "static" / "charts.css").read_text("utf-8")
     light = text[: text.index('[data-theme="dark"]')]
     assert tuple(re.findall(r"--series-\d: (#\w{6});", light)) == COLOURS
+
+
+def test_the_library_that_draws_is_told_with_its_licence():
+    vendor = Path(hpcfl.dashboard.__file__).parent / "static" / "vendor"
+    version = re.search(r"Chart\.js v([\d.]+)", (vendor / "chart.umd.min.js").read_text("utf-8"))[1]
+    licence = (vendor / "chart.LICENSE.md").read_text("utf-8")
+    assert f"Chart.js {version}" in licence
+    assert licence.count("The MIT License") == 2  # its colours have one too

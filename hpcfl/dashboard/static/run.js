@@ -1,5 +1,6 @@
 // The run page: charts that follow the file while the run goes on.
-import { Figure, clients, gantt, labels, lines, staleness, times } from "./charts.js";
+import { clients, gantt, labels, lines, staleness, times } from "./charts.js";
+import { Figure } from "./figure.js";
 
 const page = document.getElementById("run");
 const QUICK_MS = 2000; // curves of a run that goes on
@@ -7,7 +8,9 @@ const SLOW_MS = 10000; // what is costly to read, and changes little
 const chosen = (name) => page.querySelector(`input[name=${name}]:checked`)?.value;
 
 const curves = {
-  accuracy: new Figure(document.getElementById("accuracy"), (data) => lines({ ...data, series: data.accuracy, share: true })),
+  accuracy: new Figure(document.getElementById("accuracy"), (data) =>
+    lines({ ...data, series: data.accuracy, share: true }),
+  ),
   loss: new Figure(document.getElementById("loss"), (data) => lines({ ...data, series: data.loss, share: false })),
 };
 
@@ -49,7 +52,9 @@ async function load(kind, anew = false) {
   const query = new URLSearchParams(part.options.map((name) => [name, chosen(name)]));
   if (!anew && part.stamp) query.set("since", part.stamp);
   const asked = (part.asked = (part.asked ?? 0) + 1);
-  const answer = await fetch(`${page.dataset.numbers}/${kind}?${query}`, { headers: { "X-Requested-With": "fetch", Accept: "application/json" } });
+  const answer = await fetch(`${page.dataset.numbers}/${kind}?${query}`, {
+    headers: { "X-Requested-With": "fetch", Accept: "application/json" },
+  });
   if (answer.status === 401) return location.reload();
   if (answer.status === 204) return true;
   if (!answer.ok) return true;
