@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from hashlib import sha256
 
-from flask import Flask
+from flask import Flask, request
 from flask.sessions import SecureCookieSessionInterface
 from flask_login import LoginManager
 from flask_wtf import CSRFProtect
@@ -25,19 +26,16 @@ from hpcfl.dashboard.words import FILTERS
 __all__ = ["create_app"]
 
 COOKIE = "hpcfl_session"
+"""Its name goes on differently at each site: cookies do not tell ports apart."""
 
 
 class Cookies(SecureCookieSessionInterface):
     """Cookies that stay below the site's prefix, and on https where the site is reached so."""
 
     def get_cookie_path(self, app: Flask) -> str:
-        from flask import request
-
         return request.script_root or "/"
 
     def get_cookie_secure(self, app: Flask) -> bool:
-        from flask import request
-
         return request.is_secure
 
 
@@ -50,7 +48,7 @@ def create_app(settings: Settings) -> Site:
     app.config.update(
         SECRET_KEY=key,
         SQLALCHEMY_DATABASE_URI=reserve(database),
-        SESSION_COOKIE_NAME=COOKIE,
+        SESSION_COOKIE_NAME=f"{COOKIE}_{sha256(key).hexdigest()[:8]}",
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_REFRESH_EACH_REQUEST=False,  # a session ends a time after its login

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from hpcfl.dashboard.summary import Summary, starting, summarise
+from hpcfl.dashboard.words import writable
 from hpcfl.errors import ResultError
 from hpcfl.results.files import locked
 
@@ -116,9 +117,8 @@ class Catalogue:
             there.add(number)
             stamp = stat.st_mtime_ns, stat.st_size, stat.st_ino
             before = self._known.get(number)
-            if before and before[0] == stamp:
-                if before[1].status in ("running", "starting", "stopped"):
-                    self._known[number] = stamp, judge(before[1])
+            if before and before[0] == stamp and not _look_again(before[1]):
+                self._known[number] = stamp, judge(before[1])
                 continue
             self._known[number] = stamp, judge(_read(number, path, name, stat))
         for gone in self._known.keys() - there:
@@ -140,6 +140,12 @@ def stamp(path: Path) -> str:
     return f"{stat.st_mtime_ns:x}-{stat.st_size:x}"
 
 
+def _look_again(run: Run) -> bool:
+    """Whether a file that is as it was may be read otherwise: its writer may have died, or was in the middle of a
+    change when it was read."""
+    return run.status == "starting" or (run.status == "unreadable" and time.time() - run.changed < SILENT_S)
+
+
 def judge(run: Run) -> Run:
     """A run that has not ended goes on if a process has its file open, or has just written it."""
     if run.status not in ("running", "stopped"):
@@ -149,15 +155,16 @@ def judge(run: Run) -> Run:
 
 
 def _read(number: str, path: Path, name: str, stat: os.stat_result) -> Run:
-    known = number, path, name, stat.st_size, stat.st_mtime, (stat.st_dev, stat.st_ino)
+    known = number, path, writable(name), stat.st_size, stat.st_mtime, (stat.st_dev, stat.st_ino)
     try:
         summary = summarise(path)
         return Run(*known, summary.status, summary)
-    except ResultError as failure:
+    except Exception as failure:  # whatever is wrong with one file, the others are shown
         begun = starting(path)
         if begun and (locked(path) or time.time() - stat.st_mtime < SILENT_S):
             return Run(*known, "starting", begun)
-        return Run(*known, "unreadable", begun or Summary(), str(failure).replace(str(path), path.name))
+        said = str(failure) if isinstance(failure, ResultError) else f"is damaged ({type(failure).__name__})"
+        return Run(*known, "unreadable", begun or Summary(), writable(said.replace(str(path), path.name)))
 
 
 def _files(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from hpcfl.checkpoint.identity import ABSENT
 from hpcfl.dashboard.catalogue import stamp
+from hpcfl.dashboard.words import writable
 from hpcfl.errors import ResultError
 from hpcfl.progress import clock
 from hpcfl.report.compare import CLOCKS, labels, notes, require_comparable
@@ -49,7 +50,7 @@ class Compared(NamedTuple):
 def compared(paths: Sequence[Path], target: float | None) -> Compared:
     """Compare the runs; without a target the best accuracy that all reach."""
     runs = [_read(path, stamp(path)) for path in paths]
-    names = labels(paths)
+    names = [writable(name) for name in labels(paths)]
     told = _by_value(runs, names)
     try:
         require_comparable(runs)

@@ -66,6 +66,7 @@ class PasswordChange(NewPassword):
     """A new password, by somebody who knows the old one."""
 
     old = PasswordField("Present password", [InputRequired(), Length(max=LONGEST)])
+    password = PasswordField("New password", [InputRequired()], description="Ten characters or more.")
     order = ("old", "password", "again")
 
 

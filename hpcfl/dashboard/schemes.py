@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from hpcfl.dashboard.summary import Summary
+from hpcfl.dashboard.summary import Summary, of_job
+from hpcfl.dashboard.words import writable
 from hpcfl.errors import JobError
 from hpcfl.jobfile import JobFile, draft, read
 
@@ -45,14 +46,14 @@ def find_scheme(folder: Path, number: str) -> Scheme | None:
 
 @lru_cache(maxsize=1000)
 def _scheme(path: Path, _: int) -> Scheme | None:
-    known = hashlib.sha256(path.name.encode("utf-8", "surrogateescape")).hexdigest()[:16], path.stem, path
+    known = hashlib.sha256(path.name.encode("utf-8", "surrogateescape")).hexdigest()[:16], writable(path.stem), path
     try:
         if "job" in draft(str(path)).table:  # a sweep's file
             return None
         file = read(str(path))
     except JobError as failure:
         return Scheme(*known, "", Summary(), str(failure).replace(str(path), path.name))
-    return Scheme(*known, _about(file), Summary(job=file.spec.resolved()))
+    return Scheme(*known, _about(file), of_job(file.spec.resolved()))
 
 
 def _about(file: JobFile) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import socket
 import sys
 import threading
 
@@ -66,8 +67,6 @@ def _port(server: object) -> int:
 
 def _spelled(host: str) -> str:
     """A host as addresses have it; that of all is this one's."""
-    import socket
-
     if host in ("0.0.0.0", "::", "*"):
         return socket.getfqdn()
     return f"[{host}]" if ":" in host else host

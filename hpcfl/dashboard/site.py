@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from typing import Any, cast
 
 from flask import Flask, Request, abort, current_app
@@ -15,9 +16,7 @@ __all__ = ["Site", "find_run", "site"]
 class InMemory(Request):
     """A request whose files stay in memory: nothing that is uploaded reaches a disk."""
 
-    def _get_file_stream(self, *_: Any, **__: Any) -> Any:
-        from io import BytesIO
-
+    def _get_file_stream(self, *_: Any, **__: Any) -> BytesIO:
         return BytesIO()
 
 

@@ -6,30 +6,44 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import h5py
 import numpy as np
 
+from hpcfl.dashboard.words import writable
+from hpcfl.errors import ResultError
 from hpcfl.report.show import component
 from hpcfl.results import open_results
 from hpcfl.results.format import FORMAT
 from hpcfl.results.opening import plain
 
-__all__ = ["Summary", "starting", "summarise"]
+__all__ = ["Summary", "of_job", "starting", "summarise"]
 
 NAN = math.nan
+STATUSES = ("finished", "interrupted", "failed", "running")
+SECTIONS = ("data", "partition", "model", "strategy")
 
 
 @dataclass(frozen=True)
 class Summary:
-    """A run in a line; what is not known is empty, 0 or NaN."""
+    """A run in a line; what is not known is empty, 0, None or NaN."""
 
     status: str = ""
     """As the file says it."""
     job: Mapping[str, Any] = field(default_factory=dict)
     """The resolved job."""
+    title: str = ""
+    """The job's name."""
+    strategy: str = ""
+    dataset: str = ""
+    """Its name; of a folder of images which one."""
+    model: str = ""
+    planned: int = 0
+    """Rounds that the job asks for."""
+    seed: int | None = None
+    clients: int | None = None
     step: int = 0
     """Rounds made."""
     accuracy: float = NAN
@@ -44,41 +58,6 @@ class Summary:
     kept: int = 0
     """Models that were kept."""
 
-    @property
-    def title(self) -> str:
-        """The job's name."""
-        return str(self.job.get("name") or "")
-
-    @property
-    def planned(self) -> int:
-        """Rounds that the job asks for; 0 where it does not say."""
-        return int(self.job.get("rounds") or 0)
-
-    @property
-    def seed(self) -> int | None:
-        return self.job.get("seed")
-
-    @property
-    def strategy(self) -> str:
-        return _name(self.job.get("strategy"))
-
-    @property
-    def dataset(self) -> str:
-        """The dataset's name; of a folder of images which one."""
-        data = self.job.get("data")
-        name = _name(data)
-        path = data.get("path") or (data.get("params") or {}).get("path") if isinstance(data, Mapping) else None
-        return f"{name} {Path(str(path)).name}" if name == "folder" and path else name
-
-    @property
-    def model(self) -> str:
-        return _name(self.job.get("model"))
-
-    @property
-    def clients(self) -> int | None:
-        partition = self.job.get("partition")
-        return partition.get("clients") if isinstance(partition, Mapping) else None
-
     def described(self, key: str) -> str:
         """A component with its parameters, say "fedprox (mu=0.1)"."""
         return component(self.job.get(key))
@@ -91,34 +70,67 @@ def summarise(path: Path) -> Summary:
         accuracy = rounds["accuracy"] if "accuracy" in rounds else np.zeros(0)
         if np.isnan(accuracy).all() and "client_accuracy" in rounds:
             accuracy = rounds["client_accuracy"]
-        return Summary(
-            run.status,
+        return of_job(
             run.job,
-            int(rounds["step"][-1]),
-            _last(accuracy),
-            float(np.nanmax(accuracy)) if not np.isnan(accuracy).all() else NAN,
-            _last(rounds["loss"]) if "loss" in rounds else NAN,
-            float(rounds["wall"][-1]) if "wall" in rounds else NAN,
-            run.start_time,
-            len(run.models),
+            status=run.status if run.status in STATUSES else "stopped",
+            step=int(rounds["step"][-1]),
+            accuracy=_last(accuracy),
+            best=float(np.nanmax(accuracy)) if not np.isnan(accuracy).all() else NAN,
+            loss=_last(rounds["loss"]) if "loss" in rounds else NAN,
+            wall=float(rounds["wall"][-1]) if "wall" in rounds else NAN,
+            started=str(run.start_time),
+            kept=len(run.models),
         )
 
 
 def starting(path: Path) -> Summary | None:
-    """What is known of a result file without a round; None if it is none."""
+    """What is known of a result file that has no round yet; None if it is none such."""
     try:
         with path.open("rb") as content, h5py.File(content, "r") as file:
             if plain(file.attrs.get("format", "")) != FORMAT:
                 return None
-            return Summary(
-                "running", json.loads(file["job/resolved"].asstr()[()]), started=plain(file["start_time"][()])
-            )
-    except (OSError, RuntimeError, KeyError, ValueError):
+            if "committed" in file.attrs and file.attrs["committed"][0]:
+                return None
+            job = json.loads(file["job/resolved"].asstr()[()])
+            return of_job(job, status="running", started=plain(file["start_time"][()]))
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, ResultError):
         return None
 
 
+def of_job(job: Mapping[str, Any], **more: Any) -> Summary:
+    """What a resolved job tells, and what else is known. ResultError for what is no job: files come from anywhere."""
+    sections = {key: job.get(key) for key in SECTIONS} if isinstance(job, Mapping) else {"": 0}
+    if not all(isinstance(section, str | Mapping | None) for section in sections.values()):
+        raise ResultError("the job in the file is none")
+    data, partition = sections["data"], sections["partition"]
+    name = _name(data)
+    if name == "folder" and isinstance(data, Mapping):
+        params = data.get("params")
+        path = data.get("path") or (params.get("path") if isinstance(params, Mapping) else None)
+        name = f"{name} {PurePath(str(path)).name}" if path else name
+    return Summary(
+        job=job,
+        title=_text(job.get("name")),
+        strategy=_name(sections["strategy"]),
+        dataset=name,
+        model=_name(sections["model"]),
+        planned=_count(job.get("rounds")) or 0,
+        seed=_count(job.get("seed")),
+        clients=_count(partition.get("clients")) if isinstance(partition, Mapping) else None,
+        **more,
+    )
+
+
 def _name(section: object) -> str:
-    return str(section.get("name") or "") if isinstance(section, Mapping) else str(section or "")
+    return _text(section.get("name") if isinstance(section, Mapping) else section)
+
+
+def _text(value: object) -> str:
+    return writable(str(value or ""))
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _last(values: np.ndarray) -> float:

@@ -9,7 +9,7 @@ from datetime import datetime
 from hpcfl.progress import clock
 from hpcfl.report.show import as_bytes
 
-__all__ = ["FILTERS"]
+__all__ = ["FILTERS", "writable"]
 
 
 def percent(share: float) -> str:
@@ -42,6 +42,11 @@ def ago(seconds: float) -> str:
         if passed >= length:
             return f"{passed / length:.0f} {unit} ago"
     return "just now"
+
+
+def writable(text: str) -> str:
+    """A name as a page can show it and a header carry it, whatever bytes a file system has for it."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
 
 
 FILTERS = {

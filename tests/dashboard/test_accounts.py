@@ -117,11 +117,11 @@ def test_logging_in_and_out(app, person):
     somebody = person("viewer")
     assert somebody.get("/").status_code == 200
     assert somebody.get("/login").status_code == 302
-    cookie = somebody.browser.get_cookie("hpcfl_session").value
+    cookie = somebody.browser.get_cookie(app.config["SESSION_COOKIE_NAME"]).value
     assert somebody.post("/logout", page="/").status_code == 302
     assert somebody.get("/").status_code == 302
     thief = Person(app)
-    thief.browser.set_cookie("hpcfl_session", cookie)
+    thief.browser.set_cookie(app.config["SESSION_COOKIE_NAME"], cookie)
     assert thief.get("/").status_code == 302
 
 
@@ -129,10 +129,10 @@ def test_a_login_begins_a_new_session(app, person):
     person("viewer")
     somebody = Person(app)
     token = somebody.token()
-    before = somebody.browser.get_cookie("hpcfl_session").value
+    before = somebody.browser.get_cookie(app.config["SESSION_COOKIE_NAME"]).value
     somebody.post("/login", login="Viewer ", password=PASSWORD)
     assert somebody.get("/").status_code == 200
-    assert somebody.browser.get_cookie("hpcfl_session").value != before
+    assert somebody.browser.get_cookie(app.config["SESSION_COOKIE_NAME"]).value != before
     assert somebody.browser.post("/logout", data={"csrf_token": token}).status_code == 400
 
 

@@ -4,6 +4,8 @@ import os
 import threading
 import time
 
+import h5py
+import numpy as np
 import pytest
 from small_run import CLIENTS, ENVIRONMENT, JOB, write_steps
 
@@ -92,13 +94,21 @@ def test_a_run_that_falls_silent_is_taken_for_dead_though_its_file_stays_as_it_i
     assert catalogue.runs()[0].status == "stopped"
 
 
-def test_a_run_is_there_before_its_first_round(catalogue, results):
+def test_a_run_is_there_before_its_first_round(catalogue, results, monkeypatch):
     with Writer(results / "run.h5") as writer:
         writer.start("", JOB, ENVIRONMENT, CLIENTS)
         (run,) = catalogue.runs()
         assert (run.status, run.live, run.readable, run.summary.title) == ("starting", True, False, "small")
+        age(results / "run.h5", 2 * SILENT_S)
+        assert catalogue.runs()[0].status == "starting"
+        there = (results / "run.h5").read_bytes()
         write_steps(writer, 1, 2)
         assert [(run.status, run.summary.step) for run in catalogue.runs()] == [("running", 2)]
+    (results / "run.h5").write_bytes(there)
+    assert catalogue.runs()[0].status == "starting"
+    monkeypatch.setattr("hpcfl.dashboard.catalogue.SILENT_S", -1)
+    (run,) = catalogue.runs()
+    assert run.status == "unreadable" and "has no rounds" in run.trouble
 
 
 @pytest.mark.parametrize("content", [b"", b"no HDF5", b"\x89HDF\r\n\x1a\n" + bytes(100)])
@@ -207,3 +217,54 @@ def test_what_is_no_run_comes_last(catalogue, write, results):
     age(write("old"), 100)
     (results / "x.h5").write_bytes(b"x")
     assert [run.name for run in catalogue.runs()] == ["old", "x"]
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"data": [1, 2]},
+        {"strategy": 3},
+        {"model": True},
+        {"partition": [{"clients": 3}]},
+    ],
+)
+def test_a_job_that_is_none_does_not_hide_the_others(catalogue, write, keys):
+    write("fine")
+    write("strange", **keys)
+    assert {run.name: run.status for run in catalogue.runs()} == {"fine": "finished", "strange": "unreadable"}
+
+
+def test_keys_of_a_strange_type_are_not_known(catalogue, write):
+    write(rounds="many", seed=[1], name={"a": 1}, partition={"clients": "all"}, data={"name": "folder", "params": 1})
+    (run,) = catalogue.runs()
+    summary = run.summary
+    assert (summary.planned, summary.seed, summary.clients, summary.dataset) == (0, None, None, "folder")
+
+
+@pytest.mark.parametrize("spoil", ["rows", "kind", "job", "status"])
+def test_a_file_that_lies_does_not_hide_the_others(catalogue, write, spoil):
+    write("fine")
+    with h5py.File(write("liar"), "r+") as file:
+        if spoil == "rows":
+            for column in file["rounds"].values():
+                column.resize(10**12, 0)
+            file.attrs.modify("committed", np.array([10**12, 0, 0]))
+        elif spoil == "kind":
+            del file["rounds/step"]
+            file["rounds"].create_dataset("step", data=np.array(["x"] * 4, "S1"), maxshape=(None,), chunks=(4,))
+        elif spoil == "job":
+            del file["job/resolved"]
+            file["job/resolved"] = "[1, 2"
+        else:
+            file.attrs.modify("status", np.array(b"<script>", h5py.string_dtype("utf-8", 16)))
+    stands = {run.name: run.status for run in catalogue.runs()}
+    assert stands["fine"] == "finished"
+    assert stands["liar"] == ("running" if spoil == "status" else "unreadable")
+
+
+def test_names_that_are_no_text_are_shown_all_the_same(catalogue, write, results):
+    path = write("run")
+    os.rename(os.fsencode(path), os.fsencode(results) + b"/\xff\n.h5")  # noqa: PTH104 - bytes
+    (run,) = catalogue.runs()
+    assert run.name == "\ufffd\ufffd"
+    assert catalogue.find(run.id).readable

@@ -1,6 +1,7 @@
 """Below a path of another site: addresses, cookies and redirects have the prefix; whoever is not trusted sets none."""
 
 import pytest
+from flask import request
 from people import PASSWORD, Person
 
 from hpcfl.dashboard.proxy import clean
@@ -35,7 +36,7 @@ def test_a_header_is_believed_where_the_owner_says_so(make_site, header, proxied
 def test_addresses_are_those_of_the_proxy_where_it_is_trusted(make_site, proxied):
     site = make_site(proxied=proxied)
     seen = []
-    site.before_request_funcs[None].insert(0, lambda: seen.append(__import__("flask").request.remote_addr))
+    site.before_request_funcs[None].insert(0, lambda: seen.append(request.remote_addr))
     Person(site).get("/login", headers={"X-Forwarded-For": "10.1.2.3"})
     assert seen == ["10.1.2.3" if proxied else "127.0.0.1"]
 

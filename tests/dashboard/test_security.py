@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import pickle
 import re
 import stat
@@ -148,7 +149,7 @@ def test_what_scripts_ask_for_lies_in_the_package():
 
 def test_the_cookie(site):
     (cookie,) = Person(site).get("/login").headers.getlist("Set-Cookie")
-    assert cookie.startswith("hpcfl_session=")
+    assert cookie.startswith("hpcfl_session_")
     assert {"HttpOnly", "SameSite=Lax", "Path=/"} <= set(cookie.split("; "))
 
 
@@ -162,15 +163,15 @@ def test_over_https_the_cookie_stays_there(make_site, proxied):
 def test_a_forged_cookie_is_worth_nothing(site):
     for forged in ("x", ".eJw.x.y", "eyJfdXNlcl9pZCI6IjEifQ.aaaaaa.bbbbbbbbbbbbbbbbbbbbbbbbbbb"):
         stranger = Person(site)
-        stranger.browser.set_cookie("hpcfl_session", forged)
+        stranger.browser.set_cookie(site.config["SESSION_COOKIE_NAME"], forged)
         assert stranger.get("/").status_code == 302
 
 
 def test_a_cookie_of_another_site_is_worth_nothing(site, results, tmp_path):
     other = create_app(Settings(results, tmp_path / "other"))
-    cookie = Person(other, "somebody", "admin").browser.get_cookie("hpcfl_session").value
+    cookie = Person(other, "somebody", "admin").browser.get_cookie(other.config["SESSION_COOKIE_NAME"]).value
     stranger = Person(site)
-    stranger.browser.set_cookie("hpcfl_session", cookie)
+    stranger.browser.set_cookie(site.config["SESSION_COOKIE_NAME"], cookie)
     assert stranger.get("/").status_code == 302
 
 
@@ -253,6 +254,16 @@ def test_scripts_in_names_and_jobs_are_text(site, write, results):
         assert "<script>alert" not in text, path
         assert "<img src=x" not in text, path
     assert "&lt;script&gt;alert" in somebody.get("/").text
+
+
+def test_names_that_are_no_text_spoil_no_answer(site, write, results):
+    path = write("run")
+    os.rename(os.fsencode(path), os.fsencode(results) + b"/\xff\r\nSet-Cookie: x.h5")  # noqa: PTH104 - bytes
+    os.utime(os.fsencode(results) + b"/\xff\r\nSet-Cookie: x.h5", (1, 1))
+    somebody = Person(site, "somebody", "viewer")
+    (run,) = site.catalogue.runs()
+    for path in ("/", f"/run/{run.id}", f"/compare?run={run.id}", f"/run/{run.id}/file"):
+        assert somebody.get(path).status_code == 200, path
 
 
 def test_scripts_in_logins_are_text(site):

@@ -78,7 +78,8 @@ def welcome(number: str) -> ResponseReturnValue:
             if not db.session.execute(delete(Link).where(Link.digest == link.digest)).rowcount:
                 db.session.rollback()
                 abort(404)
-            user.password = hash_password(form.password.data)
+            if link.user:
+                user.password = hash_password(form.password.data)
             db.session.commit()
             end_others(user)
             forgive(_address(), user.login)

@@ -6,7 +6,7 @@ import json
 import os
 from collections import Counter
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from flask import Blueprint, Response, abort, make_response, render_template, request, send_file
@@ -87,7 +87,7 @@ def download(run_id: str) -> Response:
         abort(404)
     content = site.catalogue.content(run)
     answer = send_file(
-        content, "application/x-hdf5", as_attachment=True, download_name=run.path.name,
+        content, "application/x-hdf5", as_attachment=True, download_name=f"{PurePath(run.name).name}.h5",
         last_modified=run.changed, etag=stamp(run.path),
     )  # fmt: skip
     answer.content_length = os.fstat(content.fileno()).st_size
