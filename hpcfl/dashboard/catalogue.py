@@ -16,7 +16,7 @@ from hpcfl.dashboard.words import writable
 from hpcfl.errors import ResultError
 from hpcfl.results.files import locked
 
-__all__ = ["Catalogue", "Run", "run_id"]
+__all__ = ["Catalogue", "Run", "run_id", "stamp"]
 
 LOOK_S = 1.0
 """The folder is looked through at most so often."""
@@ -129,6 +129,15 @@ class Catalogue:
 def run_id(name: str) -> str:
     """The id of the run whose file has this name: the same after every start of the site."""
     return hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
+
+
+def stamp(path: Path) -> str:
+    """What changes with the file. ResultError where it is gone."""
+    try:
+        stat = path.stat()
+    except OSError:
+        raise ResultError(f"there is no file {path}") from None
+    return f"{stat.st_mtime_ns:x}-{stat.st_size:x}"
 
 
 def _look_again(run: Run) -> bool:

@@ -17,7 +17,7 @@ from hpcfl.errors import ResultError
 from hpcfl.report.runs import last_own
 from hpcfl.results import Reader
 
-__all__ = ["CHARTS", "CURVES", "curves", "overlay", "thin"]
+__all__ = ["CHARTS", "CURVES", "Chart", "curves", "overlay", "thin"]
 
 Chart = dict[str, Any]
 
@@ -35,6 +35,8 @@ POINTS = 800
 """Of a curve: about as many as a chart is wide [pixels]."""
 MOST_CLIENTS = {"labels": 60, "accuracy": 150}
 """Clients shown one by one."""
+MOST_STEPS = 80
+"""Server steps up to which each is a line of the Gantt chart."""
 DIGITS = 7
 
 
@@ -92,6 +94,7 @@ def gantt(run: Reader, by: str = "client", part: str = "latest") -> Chart:
     found = jobs(run, latest=part == "latest")
     places, lanes = laid(found, by)
     steps = table(run, "rounds", "step", "time")
+    times = steps["time"][within(steps["step"], found.rounds)]
     return {
         "by": by,
         "clock": _clock(run),
@@ -106,7 +109,7 @@ def gantt(run: Reader, by: str = "client", part: str = "latest") -> Chart:
         "client": found.client.tolist(),
         "rank": found.rank.tolist(),
         "status": found.status.tolist(),
-        "steps": rounded(steps["time"][within(steps["step"], found.rounds)]),
+        "steps": rounded(times) if len(times) <= MOST_STEPS else [],
     }
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from hpcfl.checkpoint.identity import ABSENT
+from hpcfl.dashboard.catalogue import stamp
 from hpcfl.dashboard.words import writable
 from hpcfl.errors import ResultError
 from hpcfl.progress import clock
@@ -16,6 +19,10 @@ from hpcfl.report.runs import Run, differing, read, said
 from hpcfl.report.show import as_bytes
 
 __all__ = ["Cell", "Compared", "compared"]
+
+
+REMEMBERED = 256
+"""Runs that are kept until their files change."""
 
 
 class Cell(NamedTuple):
@@ -42,7 +49,7 @@ class Compared(NamedTuple):
 
 def compared(paths: Sequence[Path], target: float | None) -> Compared:
     """Compare the runs; without a target the best accuracy that all reach."""
-    runs = [read(path) for path in paths]
+    runs = [_read(path, stamp(path)) for path in paths]
     names = [writable(name) for name in labels(paths)]
     told = _by_value(runs, names)
     try:
@@ -54,10 +61,8 @@ def compared(paths: Sequence[Path], target: float | None) -> Compared:
             words = words.replace(str(path), name)
         return Compared((), [], math.nan, "", told, [words])
     columns = _columns(runs, aim)
-    rows = [
-        (name, [_cell([take(run) for run in runs], at, form, high) for take, form, high in columns.values()])
-        for at, name in enumerate(names)
-    ]
+    cells = [_cells([take(run) for run in runs], form, high) for take, form, high in columns.values()]
+    rows = list(zip(names, map(list, zip(*cells))))
     return Compared(tuple(columns), rows, aim.target, CURVES[aim.of][1], told, notes(runs, names))
 
 
@@ -87,21 +92,29 @@ def _columns(runs: Sequence[Run], aim: Goal) -> dict[str, Column]:
     return found
 
 
-def _cell(values: Sequence[float], at: int, form: Callable[[float], str], high: bool) -> Cell:
-    known = [value for value in values if not math.isnan(value)]
-    if math.isnan(values[at]):
-        return Cell("–")
-    return Cell(form(values[at]), len(set(known)) > 1 and values[at] == (max(known) if high else min(known)))
+def _cells(values: Sequence[float], form: Callable[[float], str], high: bool) -> list[Cell]:
+    """A column as it is written."""
+    known = {value for value in values if not math.isnan(value)}
+    top = (max(known) if high else min(known)) if len(known) > 1 else math.nan
+    return [Cell("–") if math.isnan(value) else Cell(form(value), value == top) for value in values]
 
 
 def _by_value(runs: Sequence[Run], names: Sequence[str]) -> dict[str, list[tuple[str, list[str]]]]:
+    """Of more than two runs those without a key are not named."""
     found = {}
     for key, values in differing(runs).items():
         holders: dict[str, list[str]] = {}
         for value, name in zip(values, names):
-            holders.setdefault(said(value), []).append(name)
+            if value != ABSENT or len(runs) == 2:
+                holders.setdefault(said(value), []).append(name)
         found[key] = list(holders.items())
     return found
+
+
+@lru_cache(REMEMBERED)
+def _read(path: Path, _: str) -> Run:
+    """The run as its file is at this stamp."""
+    return read(path)
 
 
 def _percent(share: float) -> str:

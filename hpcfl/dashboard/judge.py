@@ -23,8 +23,8 @@ LIMIT_S = 120.0
 """A question that takes longer is given up: the first one imports PyTorch and reads the run's dataset."""
 IDLE_S = 900.0
 """After so long without a question the process goes, and its memory with it."""
-BUSY_S = 30.0
-"""How long a question waits for those before it."""
+MOST_WAITING = 3
+"""Questions at a time, of which all but one wait: the site has other things to answer."""
 
 
 class Judge:
@@ -32,6 +32,7 @@ class Judge:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._places = threading.BoundedSemaphore(MOST_WAITING)
         self._process: subprocess.Popen | None = None
         self._asked = 0.0
 
@@ -52,12 +53,13 @@ class Judge:
             self._process = None
 
     def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
-        if not self._lock.acquire(timeout=BUSY_S):
+        if not self._places.acquire(blocking=False):
             raise DataError("Others are having pictures judged: try again in a moment.")
         try:
-            answer = self._answer(json.dumps(question).encode() + b"\n")
+            with self._lock:
+                answer = self._answer(json.dumps(question).encode() + b"\n")
         finally:
-            self._lock.release()
+            self._places.release()
         if "trouble" in answer:
             raise DataError(answer["trouble"])
         return answer
@@ -87,11 +89,11 @@ class Judge:
 
 
 def _start() -> subprocess.Popen:
-    """It sees no GPU, which is for those who train, and ends when this process does."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "hpcfl.dashboard.judging"], bufsize=0,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
-    )  # fmt: skip
+    """It sees no GPU, which is for those who train, finds modules where the site does, and ends with it."""
+    found = {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    environ = {**os.environ, **found, "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, "-m", "hpcfl.dashboard.judging"]
+    return subprocess.Popen(command, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environ)
 
 
 def _line(pipe: int, until: float) -> bytes:

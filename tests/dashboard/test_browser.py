@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not in
 
 from selenium.common.exceptions import StaleElementReferenceException  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
+from selenium.webdriver.common.keys import Keys  # noqa: E402
 from selenium.webdriver.support.select import Select  # noqa: E402
 from selenium.webdriver.support.wait import WebDriverWait  # noqa: E402
 
@@ -37,6 +39,11 @@ client = {batch_size = 20, lr = 0.1, test_size = 0.2}
 """
 WEATHER = Path(__file__).parents[2] / "jobs" / "weather" / "f3.toml"
 PHONE, LAPTOP = 390, 1280
+INK = """
+const canvas = document.querySelector(arguments[0]);
+const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+return pixels.filter((value, at) => at % 4 === 3 && value > 0).length;
+"""
 
 
 @pytest.fixture(scope="module")
@@ -55,16 +62,23 @@ def chromium(tmp_path_factory):
     found.quit()
 
 
-@pytest.fixture
-def site(make_site):
-    """A site at work, and the address that it has."""
-    app = make_site(registration="open")
+@contextmanager
+def serving(app):
+    """A site at work, with its `address`."""
     server = create_server(app, host="127.0.0.1", port=0)
     threading.Thread(target=server.run, daemon=True).start()
     app.address = f"http://127.0.0.1:{server.effective_port}"
-    yield app
-    server.close()
-    app.extensions["judge"].close()
+    try:
+        yield app
+    finally:
+        server.close()
+        app.extensions["judge"].close()
+
+
+@pytest.fixture
+def site(make_site):
+    with serving(make_site(registration="open")) as app:
+        yield app
 
 
 class Visitor:
@@ -117,6 +131,10 @@ class Visitor:
         script = "return Chart.getChart(document.querySelector(arguments[0]))?.data.datasets[0].data.at(-1).x ?? 0"
         return self.chromium.execute_script(script, f"#{chart} canvas")
 
+    def inked(self, chart):
+        """How many points of the picture are drawn."""
+        return self.chromium.execute_script(INK, f"#{chart} canvas")
+
     def complaints(self):
         """What the browser found wrong since it was last asked: scripts, styles or answers that were refused."""
         return [entry["message"] for entry in self.chromium.get_log("browser") if entry["level"] == "SEVERE"]
@@ -167,6 +185,7 @@ def test_three_runs_are_compared_kept_and_shown_to_nobody_else(visitor, write):
     visitor.sees("To accuracy 80.0 % of the global model")
     visitor.until(lambda _: visitor.end("overlay") == 4, "the curves")
     assert sorted(button.text for button in visitor.all(".legend button")) == ["fedavg", "fedprox", "scaffold"]
+    assert visitor.inked("overlay") > 1000
     visitor.chromium.find_element(By.CSS_SELECTOR, "input[value=bytes]").click()
     title = "return Chart.getChart(document.querySelector('#overlay canvas')).options.scales.x.title.text"
     visitor.until(lambda _: visitor.chromium.execute_script(title) == "traffic of all clients [B]", "another axis")
@@ -241,14 +260,35 @@ def test_every_page_fits_the_screen_and_breaks_no_rule(visitor, write, width):
     assert visitor.complaints() == []
 
 
-def test_a_choice_of_the_selector_is_kept_by_the_keyboard(visitor, write):
+def test_axes_are_chosen_by_the_keyboard_and_charts_follow_the_theme(visitor, write):
     write()
     visitor.enter("ada")
     visitor.go(f"/run/{run_id('run')}")
     visitor.until(lambda _: visitor.end("accuracy") == 4, "the curve")
-    visitor.chromium.find_element(By.CSS_SELECTOR, "input[value=round]").send_keys("\ue014")  # right
+    visitor.chromium.find_element(By.CSS_SELECTOR, "input[value=round]").send_keys(Keys.ARROW_RIGHT)
     title = "return Chart.getChart(document.querySelector('#accuracy canvas')).options.scales.x.title.text"
     visitor.until(lambda _: visitor.chromium.execute_script(title).startswith("virtual time"), "the next axis")
+    colour = "return Chart.getChart(document.querySelector('#accuracy canvas')).data.datasets[0].borderColor"
+    before = visitor.chromium.execute_script(colour)
+    visitor.press("#theme")
+    assert visitor.chromium.execute_script(colour) != before
+    visitor.press("#theme")
+    assert visitor.chromium.execute_script(colour) == before
+    assert visitor.inked("accuracy") > 1000
+
+
+def test_below_a_prefix(make_site, chromium, write):
+    write()
+    prefix = "/node/n1/8050"
+    with serving(make_site(prefix=prefix)) as site:
+        visitor = Visitor(site, chromium)
+        site.address += prefix
+        visitor.enter("ada")
+        visitor.press("table.runs th a")
+        visitor.until(lambda _: visitor.end("accuracy") == 4, "the curve")
+        visitor.go(f"/compare?run={run_id('run')}")
+        visitor.until(lambda _: visitor.end("overlay") == 4, "the curve")
+        assert visitor.complaints() == []
 
 
 def test_the_curve_of_a_comparison_is_chosen(visitor, write):

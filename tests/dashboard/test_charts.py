@@ -61,6 +61,13 @@ def test_labels_staleness_jobs_and_times(write):
     assert times["wall"] == [0.25] * 3
 
 
+def test_of_many_jobs_the_first_or_the_latest_rounds_are_drawn(write, monkeypatch):
+    monkeypatch.setattr("hpcfl.analysis.timeline.MOST_JOBS", 5)
+    with open_results(write(steps=4)) as run:
+        assert [CHARTS["gantt"](run, part=part)["rounds"] for part in ("first", "latest")] == [(1, 2), (3, 4)]
+        assert CHARTS["gantt"](run, by="rank")["lanes"] == [1, 2]
+
+
 def test_every_chart_is_json_or_a_reason(write):
     for steps in (1, 3):
         with open_results(write(f"of{steps}", steps=steps)) as run:
@@ -89,3 +96,11 @@ def test_the_site_has_the_colours_of_the_figures():
     text = (Path(hpcfl.dashboard.__file__).parent / "static" / "charts.css").read_text("utf-8")
     light = text[: text.index('[data-theme="dark"]')]
     assert tuple(re.findall(r"--series-\d: (#\w{6});", light)) == COLOURS
+
+
+def test_the_library_that_draws_is_told_with_its_licence():
+    vendor = Path(hpcfl.dashboard.__file__).parent / "static" / "vendor"
+    version = re.search(r"Chart\.js v([\d.]+)", (vendor / "chart.umd.min.js").read_text("utf-8"))[1]
+    licence = (vendor / "chart.LICENSE.md").read_text("utf-8")
+    assert f"Chart.js {version}" in licence
+    assert licence.count("The MIT License") == 2  # its colours have one too

@@ -79,6 +79,7 @@ def test_the_weather_study_is_ready_made(viewer, write):
     assert "/compare/study/cnn" in viewer.get("/compare").text
     page = viewer.get("/compare/study/cnn").text
     assert page.index("federated") < page.index("all data in one place</td>")
+    assert "To accuracy 50.0 %" in viewer.get("/compare/study/cnn?target=50").text
     numbers = viewer.get(f"/compare/data?{query('f3-0', 'f3-1', 'all-0', 'all-1')}&owners=1").json["chart"]
     assert [one["name"] for one in numbers["series"]] == ["2 owners (2 seeds)", "all data (2 seeds)"]
 

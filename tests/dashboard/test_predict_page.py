@@ -11,7 +11,7 @@ from PIL import Image
 
 from hpcfl.analysis.predictions import rebuild
 from hpcfl.dashboard.catalogue import run_id
-from hpcfl.dashboard.judge import Judge
+from hpcfl.dashboard.judge import MOST_WAITING, Judge
 from hpcfl.dashboard.pictured import IMAGES
 from hpcfl.dashboard.pictures import FORMATS, MOST_BYTES, sample
 from hpcfl.data.builtin import Digits
@@ -155,6 +155,14 @@ def test_the_process_may_die_and_take_too_long(judge, trained, monkeypatch):
         judge.kind(trained)
     monkeypatch.undo()
     assert judge.kind(trained)[0] == shape
+
+
+def test_only_few_wait_so_that_the_site_answers_others(trained):
+    crowded = Judge()
+    for _ in range(MOST_WAITING):
+        crowded._places.acquire()
+    with pytest.raises(DataError, match="try again in a moment"):
+        crowded.kind(trained)
 
 
 def test_datasets_of_images_are_known():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from flask import Blueprint, Response, abort, flash, jsonify, redirect, render_template, request, url_for
@@ -12,13 +14,13 @@ from flask_login import current_user
 from sqlalchemy.exc import IntegrityError
 
 from hpcfl.analysis.quantities import AXES
-from hpcfl.dashboard.catalogue import Run
-from hpcfl.dashboard.charts import CURVES, overlay
+from hpcfl.dashboard.catalogue import Run, stamp
+from hpcfl.dashboard.charts import CURVES, Chart, overlay
 from hpcfl.dashboard.comparison import compared
 from hpcfl.dashboard.database import SavedComparison, db
 from hpcfl.dashboard.saved import own_comparison, own_comparisons
 from hpcfl.dashboard.site import find_run, site
-from hpcfl.dashboard.studies import outcome, studies
+from hpcfl.dashboard.studies import Scheme, outcome, studies
 from hpcfl.results import Reader, open_results
 
 __all__ = ["page"]
@@ -27,6 +29,8 @@ page = Blueprint("compare", __name__)
 
 MOST_RUNS = 60
 LONGEST_NAME = 80
+REMEMBERED = 64
+"""Comparisons that are kept until their files change."""
 
 
 @page.get("/compare")
@@ -41,9 +45,7 @@ def study(slug: str) -> str:
     every = [run for run in site.catalogue.runs() if run.readable]
     found = next((study for study in studies(every) if study.slug == slug), None) or abort(404)
     runs = found.runs[:MOST_RUNS]
-    with _open(runs) as files:
-        schemes = outcome(files)
-    return _page(runs, study=found, schemes=schemes)
+    return _page(runs, study=found, schemes=_outcome(_stamped(runs)))
 
 
 @page.get("/compare/saved/<int:number>")
@@ -84,8 +86,7 @@ def data() -> Response:
     if what not in COLUMNS or over not in AXES:
         abort(400)
     runs = _asked()
-    with _open(runs) as files:
-        chart = overlay(files, what, over, "owners" in request.args)
+    chart = _overlaid(_stamped(runs), what, over, "owners" in request.args)
     return jsonify(live=any(run.live for run in runs), chart=chart)
 
 
@@ -105,10 +106,30 @@ def _known(ids: Sequence[str]) -> list[Run]:
     return runs if all(run.readable for run in runs) else abort(404)
 
 
+Stamped = tuple[tuple[Path, str], ...]
+"""Files, each as it is at its stamp."""
+
+
+def _stamped(runs: Sequence[Run]) -> Stamped:
+    return tuple((run.path, stamp(run.path)) for run in runs)
+
+
+@lru_cache(REMEMBERED)
+def _overlaid(files: Stamped, what: str, over: str, owners: bool) -> Chart:
+    with _open(files) as runs:
+        return overlay(runs, what, over, owners)
+
+
+@lru_cache(REMEMBERED)
+def _outcome(files: Stamped) -> list[Scheme]:
+    with _open(files) as runs:
+        return outcome(runs)
+
+
 @contextmanager
-def _open(runs: Sequence[Run]) -> Iterator[list[Reader]]:
+def _open(files: Stamped) -> Iterator[list[Reader]]:
     with ExitStack() as stack:
-        yield [stack.enter_context(open_results(run.path)) for run in runs]
+        yield [stack.enter_context(open_results(path)) for path, _ in files]
 
 
 def _page(runs: list[Run], kept: SavedComparison | None = None, **more: Any) -> str:

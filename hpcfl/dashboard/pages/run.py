@@ -13,6 +13,7 @@ from flask import Blueprint, Response, abort, make_response, render_template, re
 from flask.typing import ResponseReturnValue
 
 from hpcfl.analysis.quantities import AXES
+from hpcfl.dashboard.catalogue import stamp
 from hpcfl.dashboard.charts import CHARTS
 from hpcfl.dashboard.facts import facts, places
 from hpcfl.dashboard.pictured import judges
@@ -65,12 +66,12 @@ def data(run_id: str, kind: str) -> ResponseReturnValue:
     if kind not in CHARTS:
         abort(404)
     options = {key: _choice(key, valid) for key, valid in CHOICES.get(kind, {}).items()}
-    stamp = _stamp(run.path)
-    told = {"stamp": stamp, "live": run.live, "status": run.status}
-    if request.args.get("since") == stamp:
+    now = stamp(run.path)
+    told = {"stamp": now, "live": run.live, "status": run.status}
+    if request.args.get("since") == now:
         return "", 204
     try:
-        chart = _drawn(run.path, stamp, kind, tuple(options.items()))
+        chart = _drawn(run.path, now, kind, tuple(options.items()))
     except ResultError as failure:
         return {**told, "empty": str(failure).replace(str(run.path), run.name)}
     return Response(f'{json.dumps(told)[:-1]}, "chart": {chart}}}', mimetype="application/json")
@@ -87,26 +88,17 @@ def download(run_id: str) -> Response:
     content = site.catalogue.content(run)
     answer = send_file(
         content, "application/x-hdf5", as_attachment=True, download_name=f"{PurePath(run.name).name}.h5",
-        last_modified=run.changed, etag=_stamp(run.path),
+        last_modified=run.changed, etag=stamp(run.path),
     )  # fmt: skip
     answer.content_length = os.fstat(content.fileno()).st_size
     return answer
 
 
 @lru_cache(REMEMBERED)
-def _drawn(path: Path, stamp: str, kind: str, options: tuple[tuple[str, str], ...]) -> str:
+def _drawn(path: Path, _: str, kind: str, options: tuple[tuple[str, str], ...]) -> str:
     """The chart of the file as it is at this stamp. ResultError where there is nothing to show."""
     with open_results(path) as run:
         return json.dumps(CHARTS[kind](run, **dict(options)), allow_nan=False)
-
-
-def _stamp(path: Path) -> str:
-    """What changes with the file."""
-    try:
-        stat = path.stat()
-    except OSError:
-        abort(404)
-    return f"{stat.st_mtime_ns:x}-{stat.st_size:x}"
 
 
 def _choice(key: str, valid: tuple[str, ...]) -> str:

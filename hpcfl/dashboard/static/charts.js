@@ -1,135 +1,13 @@
-// Charts: numbers of the site in, a drawn canvas with its legend out. Chart.js draws, and stands in `Chart`.
+// What each chart shows: numbers of the site in, a description for Figure out.
+import { BYTES, SECONDS, axis, clear, colours, percent, scaled, shades, short, style, unit } from "./look.js";
 
-const SECONDS = [[1, "s"], [60, "min"], [3600, "h"], [86400, "d"]];
-const BYTES = [[1, "B"], [1e3, "kB"], [1e6, "MB"], [1e9, "GB"], [1e12, "TB"]];
 const DASHES = [[], [6, 4], [8, 3, 2, 3], [2, 3]];
-const SHADES = ["#332288", "#88CCEE", "#44AA99", "#117733", "#999933", "#DDCC77", "#CC6677", "#882255", "#AA4499", "#BBBBBB"];
 const AXES = {
   round: () => [1, "round"],
   time: (most, clock) => scaled(most, clock, SECONDS),
   wall: (most) => scaled(most, "real time", SECONDS),
   bytes: (most) => scaled(most, "traffic of all clients", BYTES),
 };
-
-// The largest unit that leaves the largest value above two.
-function scaled(most, what, units) {
-  const [factor, unit] = units.filter(([each]) => each * 2 <= most).pop() ?? units[0];
-  return [factor, `${what} [${unit}]`];
-}
-
-const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-const clear = (colour, share) => `${colour}${Math.round(share * 255).toString(16).padStart(2, "0")}`;
-
-export const short = (value) => Number(value.toPrecision(4)).toLocaleString("en", { maximumSignificantDigits: 4 });
-export const percent = (share, digits = 1) => `${(100 * share).toFixed(digits)} %`;
-
-function colours() {
-  return Array.from({ length: 7 }, (_, at) => style(`--series-${at + 1}`));
-}
-
-// So many colours that can be told apart.
-function shades(count) {
-  if (count <= 7) return colours().slice(0, count);
-  if (count <= SHADES.length) return SHADES.slice(0, count);
-  return Array.from({ length: count }, (_, at) => `hsl(${260 - (200 * at) / (count - 1)} 55% ${30 + (40 * at) / (count - 1)}%)`);
-}
-
-function axis(title, more = {}) {
-  return {
-    title: { display: Boolean(title), text: title, color: style("--soft") },
-    ticks: { color: style("--soft"), maxRotation: 0, autoSkipPadding: 12, ...more.ticks },
-    grid: { color: style("--line"), drawTicks: false, display: more.gridded ?? true },
-    border: { color: style("--line") },
-    ...Object.fromEntries(Object.entries(more).filter(([key]) => key !== "ticks" && key !== "gridded")),
-  };
-}
-
-// A canvas that is drawn anew with new data, in new colours, and keeps what was hidden.
-export class Figure {
-  constructor(element, make) {
-    this.element = element;
-    this.make = make;
-    this.canvas = element.querySelector("canvas");
-    this.legend = element.querySelector(".legend");
-    document.addEventListener("theme", () => this.redraw());
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.redraw());
-  }
-
-  show(data) {
-    this.data = data;
-    const made = this.make(data);
-    this.element.hidden = false;
-    if (made.height) this.canvas.parentElement.style.minHeight = `${made.height}px`;
-    this.canvas.setAttribute("aria-label", made.told);
-    const options = {
-      responsive: true, maintainAspectRatio: false, animation: false, normalized: true, ...made.options,
-    };
-    options.plugins = { legend: { display: false }, tooltip: tooltip(made.tooltip), ...made.plugins };
-    if (this.chart && this.chart.config.type === made.type) {
-      const before = new Map(this.chart.data.datasets.map((set) => [set.label, set]));
-      this.chart.data.labels = made.labels;
-      this.chart.data.datasets = made.sets.map((set) => Object.assign(before.get(set.label) ?? {}, set));
-      this.chart.options = options;
-      this.chart.update("none");
-    } else {
-      this.chart?.destroy();
-      this.chart = new Chart(this.canvas, {
-        type: made.type, data: { labels: made.labels, datasets: made.sets }, options, plugins: made.drawn ?? [],
-      });
-    }
-    this.list(made.legend ?? this.chart.data.datasets.map((set, at) => [set.label, at]).filter(([, at]) => !this.chart.data.datasets[at].band));
-  }
-
-  redraw() {
-    if (!this.data) return;
-    this.chart?.destroy();
-    this.chart = null;
-    this.show(this.data);
-  }
-
-  // The legend: buttons that hide what they name, with what belongs to it.
-  list(entries) {
-    if (!this.legend) return;
-    this.legend.hidden = entries.length < 2 && !entries.some(([, at]) => at === null);
-    const key = JSON.stringify(entries.map(([name]) => name)) + style("--page");
-    if (this.legend.dataset.key === key) return;
-    this.legend.dataset.key = key;
-    this.legend.replaceChildren(...entries.map(([name, at, colour]) => {
-      const set = this.chart.data.datasets[at] ?? {};
-      const item = document.createElement("li");
-      const button = document.createElement("button");
-      const mark = document.createElement("span");
-      mark.className = "mark";
-      mark.style.setProperty("--mark", colour ?? set.mark ?? set.borderColor);
-      if (set.borderDash?.length) mark.classList.add("dashed");
-      button.type = "button";
-      button.append(mark, name);
-      if (at === null) {
-        button.disabled = true;
-      } else {
-        button.setAttribute("aria-pressed", this.chart.isDatasetVisible(at));
-        button.addEventListener("click", () => {
-          const shown = !this.chart.isDatasetVisible(at);
-          button.setAttribute("aria-pressed", shown);
-          this.chart.data.datasets.forEach((other, place) => {
-            if (place === at || (other.band && other.of === set.label)) this.chart.setDatasetVisibility(place, shown);
-          });
-          this.chart.update("none");
-        });
-      }
-      item.append(button);
-      return item;
-    }));
-  }
-}
-
-function tooltip(callbacks = {}) {
-  return {
-    backgroundColor: style("--text"), titleColor: style("--card"), bodyColor: style("--card"), footerColor: style("--card"),
-    padding: 8, boxPadding: 4, usePointStyle: true, callbacks,
-    filter: (item) => !item.dataset.band,
-  };
-}
 
 const points = (x, y, factor) => x.map((place, at) => ({ x: place / factor, y: y[at] }));
 
@@ -141,31 +19,53 @@ export function lines({ series, over, clock, share }) {
   const sets = series.flatMap((one, at) => {
     const colour = palette[at % palette.length];
     const line = {
-      label: one.name, data: points(one.x, one.y, factor), borderColor: colour, backgroundColor: colour, borderWidth: 1.75,
-      borderDash: DASHES[Math.floor(at / palette.length) % DASHES.length], pointStyle: "line",
-      pointRadius: one.x.length === 1 ? 4 : 0, pointHoverRadius: 4, tension: 0, parsing: false,
+      label: one.name,
+      data: points(one.x, one.y, factor),
+      borderColor: colour,
+      backgroundColor: colour,
+      borderWidth: 1.75,
+      borderDash: DASHES[Math.floor(at / palette.length) % DASHES.length],
+      pointStyle: "line",
+      pointRadius: one.x.length === 1 ? 4 : 0,
+      pointHoverRadius: 4,
+      tension: 0,
+      parsing: false,
     };
     if (!one.low) return [line];
     const band = { of: one.name, band: true, borderWidth: 0, pointRadius: 0, pointHitRadius: 0, parsing: false };
     return [
       line,
       { ...band, label: `${one.name} low`, data: points(one.x, one.low, factor), fill: false },
-      { ...band, label: `${one.name} high`, data: points(one.x, one.high, factor), fill: "-1", backgroundColor: clear(colour, 0.18) },
+      {
+        ...band,
+        label: `${one.name} high`,
+        data: points(one.x, one.high, factor),
+        fill: "-1",
+        backgroundColor: clear(colour, 0.18),
+      },
     ];
   });
   const last = series.map((one) => `${one.name} ${share ? percent(one.y.at(-1)) : short(one.y.at(-1))}`);
   return {
-    type: "line", sets,
+    type: "line",
+    sets,
     told: `${share ? "Accuracy" : "Loss"} against ${title}; last: ${last.join(", ")}`,
     options: {
       interaction: { mode: "nearest", axis: "x", intersect: false },
       scales: {
-        x: axis(title, { type: "linear", min: over === "round" ? undefined : 0, max: most / factor, ticks: { includeBounds: false } }),
-        y: axis("", { ticks: { callback: (value) => (share ? `${Number((100 * value).toPrecision(4))} %` : short(value)) } }),
+        x: axis(title, {
+          type: "linear",
+          min: over === "round" ? undefined : 0,
+          max: most / factor,
+          ticks: { includeBounds: false },
+        }),
+        y: axis("", {
+          ticks: { callback: (value) => (share ? `${Number((100 * value).toPrecision(4))} %` : short(value)) },
+        }),
       },
     },
     tooltip: {
-      title: ([item]) => (item ? `${title.replace(/ \[.*/, "")} ${short(item.parsed.x)}${/\[(.*)\]/.exec(title)?.[1].padStart(4) ?? ""}` : ""),
+      title: ([item]) => (item ? `${title.replace(/ \[.*/, "")} ${short(item.parsed.x)}${unit(title)}` : ""),
       label: (item) => `${item.dataset.label}: ${share ? percent(item.parsed.y, 2) : short(item.parsed.y)}`,
     },
   };
@@ -174,13 +74,20 @@ export function lines({ series, over, clock, share }) {
 // Clients by the accuracy of their own models.
 export function clients({ client, accuracy, count, mean }) {
   const [colour] = colours();
+  const range = `from ${percent(accuracy[0])} to ${percent(accuracy.at(-1))}, mean ${percent(mean)}`;
   return {
-    type: "bar", labels: client,
+    type: "bar",
+    labels: client,
     sets: [{ label: "accuracy", data: accuracy, backgroundColor: colour, categoryPercentage: 1, barPercentage: 0.9 }],
-    told: `Accuracy of the own models of ${count} clients, from ${percent(accuracy[0])} to ${percent(accuracy.at(-1))}, mean ${percent(mean)}`,
+    told: `Accuracy of the own models of ${count} clients, ${range}`,
     options: {
       scales: {
-        x: axis(client.length < count ? `${client.length} of ${count} clients, the lowest first` : "clients, the lowest first", { gridded: false }),
+        x: axis(
+          client.length < count
+            ? `${client.length} of ${count} clients, the lowest first`
+            : "clients, the lowest first",
+          { gridded: false },
+        ),
         y: axis("", { min: 0, max: 1, ticks: { callback: (value) => `${Math.round(100 * value)} %` } }),
       },
     },
@@ -197,34 +104,62 @@ export function labels({ names, counts, count, as }) {
   if (as === "bars") {
     const palette = shades(names.length);
     return {
-      type: "bar", labels: counts[0].map((_, client) => client), told,
-      sets: names.map((name, at) => ({ label: name, data: counts[at], backgroundColor: palette[at], mark: palette[at], categoryPercentage: 1, barPercentage: 0.88 })),
+      type: "bar",
+      labels: counts[0].map((_, client) => client),
+      told,
+      sets: names.map((name, at) => ({
+        label: name,
+        data: counts[at],
+        backgroundColor: palette[at],
+        mark: palette[at],
+        categoryPercentage: 1,
+        barPercentage: 0.88,
+      })),
       options: {
         scales: { x: axis(title, { stacked: true, gridded: false }), y: axis("training samples", { stacked: true }) },
       },
-      tooltip: { title: ([item]) => `client ${item.label}`, label: (item) => `${item.dataset.label}: ${item.parsed.y}` },
+      tooltip: {
+        title: ([item]) => `client ${item.label}`,
+        label: (item) => `${item.dataset.label}: ${item.parsed.y}`,
+      },
     };
   }
   const [colour] = colours();
-  const data = counts.flatMap((row, label) => row.flatMap((held, client) => (held ? [{ x: client, y: label, held }] : [])));
+  const data = counts.flatMap((row, label) =>
+    row.flatMap((held, client) => (held ? [{ x: client, y: label, held }] : [])),
+  );
   const height = Math.min(640, Math.max(180, 60 + 26 * names.length));
   return {
-    type: "bubble", height, told,
-    sets: [{
-      label: `largest: ${most} samples`, data, backgroundColor: clear(colour, 0.6), mark: colour, parsing: false,
-      radius: (context) => {
-        const { chartArea: area } = context.chart;
-        const room = area ? Math.min((area.right - area.left) / (shown + 1), (area.bottom - area.top) / (names.length + 1)) : 12;
-        return 0.62 * room * Math.sqrt((context.raw?.held ?? 0) / most);
+    type: "bubble",
+    height,
+    told,
+    sets: [
+      {
+        label: `largest: ${most} samples`,
+        data,
+        backgroundColor: clear(colour, 0.6),
+        mark: colour,
+        parsing: false,
+        radius: (context) => {
+          const { chartArea: area } = context.chart;
+          const room = area
+            ? Math.min((area.right - area.left) / (shown + 1), (area.bottom - area.top) / (names.length + 1))
+            : 12;
+          return 0.62 * room * Math.sqrt((context.raw?.held ?? 0) / most);
+        },
       },
-    }],
+    ],
     legend: [[`largest: ${most.toLocaleString("en")} samples`, null, colour]],
     options: {
       clip: false,
       scales: {
         x: axis(title, { min: -0.6, max: shown - 0.4, gridded: false, ticks: { callback: whole } }),
         y: axis("", {
-          min: -0.6, max: names.length - 0.4, afterBuildTicks: (scale) => { if (names.length <= 26) scale.ticks = names.map((_, value) => ({ value })); },
+          min: -0.6,
+          max: names.length - 0.4,
+          afterBuildTicks: (scale) => {
+            if (names.length <= 26) scale.ticks = names.map((_, value) => ({ value }));
+          },
           ticks: { autoSkip: names.length > 26, callback: (value) => names[value] ?? "" },
         }),
       },
@@ -239,7 +174,8 @@ const whole = (value) => (Number.isInteger(value) ? value : "");
 export function staleness({ first, wide, share, mean, most }) {
   const [colour] = colours();
   return {
-    type: "bar", labels: first.map((low) => (wide === 1 ? low : `${low}–${low + wide - 1}`)),
+    type: "bar",
+    labels: first.map((low) => (wide === 1 ? low : `${low}–${low + wide - 1}`)),
     sets: [{ label: "updates", data: share, backgroundColor: colour, categoryPercentage: 1, barPercentage: 0.9 }],
     told: `Staleness of the updates: mean ${short(mean)}, most ${most} server steps`,
     options: {
@@ -248,7 +184,10 @@ export function staleness({ first, wide, share, mean, most }) {
         y: axis("", { ticks: { callback: (value) => `${Number((100 * value).toPrecision(3))} %` } }),
       },
     },
-    tooltip: { title: ([item]) => `${item.label} steps behind`, label: (item) => `${percent(item.parsed.y)} of the updates` },
+    tooltip: {
+      title: ([item]) => `${item.label} steps behind`,
+      label: (item) => `${percent(item.parsed.y)} of the updates`,
+    },
   };
 }
 
@@ -263,7 +202,9 @@ export function gantt(found) {
     if (!kinds.has(kind)) kinds.set(kind, []);
     kinds.get(kind).push({ x: [start[at] / factor, finish[at] / factor], y: place[at], at });
   });
-  const good = [...kinds.keys()].filter((kind) => kind === "combined" || kind.startsWith("rank")).sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
+  const good = [...kinds.keys()]
+    .filter((kind) => kind === "combined" || kind.startsWith("rank"))
+    .sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
   const palette = shades(good.length);
   const rows = end + 0.5;
   const height = Math.min(620, Math.max(170, 60 + 15 * rows));
@@ -272,48 +213,74 @@ export function gantt(found) {
   const each = [1, 2, 5, 10, 20, 50, 100, 1000, 10000].find((count) => lanes.length <= 24 * count) ?? lanes.length;
   const some = rounds[0] === 1 && rounds[1] === last ? "" : `, rounds ${rounds[0]} to ${rounds[1]} of ${last}`;
   return {
-    type: "bar", height,
+    type: "bar",
+    height,
     sets: [...good, ...[...kinds.keys()].filter((kind) => !good.includes(kind))].map((kind) => ({
-      label: kind, data: kinds.get(kind), grouped: false, barThickness: thick, minBarLength: 1,
+      label: kind,
+      data: kinds.get(kind),
+      grouped: false,
+      barThickness: thick,
+      minBarLength: 1,
       backgroundColor: good.includes(kind) ? palette[good.indexOf(kind)] : clear(style("--soft"), 0.45),
-      borderColor: good.includes(kind) ? palette[good.indexOf(kind)] : style("--soft"), mark: good.includes(kind) ? palette[good.indexOf(kind)] : style("--soft"),
+      borderColor: good.includes(kind) ? palette[good.indexOf(kind)] : style("--soft"),
+      mark: good.includes(kind) ? palette[good.indexOf(kind)] : style("--soft"),
       borderWidth: good.includes(kind) ? 0 : 1,
     })),
     told: `Who trained when, a lane per ${by}: ${status.length} jobs${some}`,
-    drawn: [{
-      id: "steps",
-      beforeDatasetsDraw: (chart) => {
-        const times = chart.options.plugins.steps.times;
-        if (times.length > 80) return;
-        const { ctx: pen, chartArea: area, scales: { x } } = chart;
-        pen.save();
-        pen.strokeStyle = style("--line");
-        for (const time of times) {
-          const at = x.getPixelForValue(time);
-          pen.beginPath();
-          pen.moveTo(at, area.top);
-          pen.lineTo(at, area.bottom);
-          pen.stroke();
-        }
-        pen.restore();
+    drawn: [
+      {
+        id: "steps",
+        beforeDatasetsDraw: (chart) => {
+          const {
+            ctx: pen,
+            chartArea: area,
+            scales: { x },
+          } = chart;
+          pen.save();
+          pen.strokeStyle = style("--line");
+          for (const time of chart.options.plugins.steps.times) {
+            const at = x.getPixelForValue(time);
+            pen.beginPath();
+            pen.moveTo(at, area.top);
+            pen.lineTo(at, area.bottom);
+            pen.stroke();
+          }
+          pen.restore();
+        },
       },
-    }],
+    ],
     plugins: { steps: { times: steps.map((time) => time / factor) } },
     options: {
       indexAxis: "y",
       interaction: { mode: "nearest", intersect: true },
       scales: {
-        x: axis(`${title}${some}`, { type: "linear", min: begin / factor, max: Math.max(...finish) / factor, gridded: false, ticks: { includeBounds: false } }),
+        x: axis(`${title}${some}`, {
+          type: "linear",
+          min: begin / factor,
+          max: Math.max(...finish) / factor,
+          gridded: false,
+          ticks: { includeBounds: false },
+        }),
         y: axis(by, {
-          type: "linear", min: -0.5, max: end, reverse: true, gridded: false,
-          afterBuildTicks: (scale) => { scale.ticks = middles.filter((_, at) => lanes[at] % each === 0).map((value) => ({ value })); },
+          type: "linear",
+          offset: false,
+          min: -0.5,
+          max: end,
+          reverse: true,
+          gridded: false,
+          afterBuildTicks: (scale) => {
+            scale.ticks = middles.filter((_, at) => lanes[at] % each === 0).map((value) => ({ value }));
+          },
           ticks: { autoSkip: false, callback: (value) => names.get(value) },
         }),
       },
     },
     tooltip: {
       title: ([item]) => `client ${client[item.raw.at]} on rank ${rank[item.raw.at]}`,
-      label: ({ raw }) => [`${short(raw.x[0])} to ${short(raw.x[1])}${/\[(.*)\]/.exec(title)[1].padStart(4)}`, status[raw.at] === "ok" ? "combined" : status[raw.at]],
+      label: ({ raw }) => [
+        `${short(raw.x[0])} to ${short(raw.x[1])}${unit(title)}`,
+        status[raw.at] === "ok" ? "combined" : status[raw.at],
+      ],
     },
   };
 }
@@ -323,25 +290,46 @@ export function times({ each, step, parts, wall }) {
   const palette = colours();
   const sums = step.map((_, at) => Object.values(parts).reduce((sum, values) => sum + values[at], 0));
   const most = Math.max(...sums, ...wall);
-  const [factor, unit] = most < 0.2 ? [0.001, "real time per round [ms]"] : scaled(most, "real time per round", SECONDS);
+  const [factor, title] =
+    most < 0.2 ? [0.001, "real time per round [ms]"] : scaled(most, "real time per round", SECONDS);
   const bars = Object.entries(parts).map(([part, seconds], at) => ({
-    type: "bar", label: part, data: seconds.map((value) => value / factor), backgroundColor: palette[at], mark: palette[at],
-    stack: "parts", categoryPercentage: 1, barPercentage: 0.9, order: 1,
+    type: "bar",
+    label: part,
+    data: seconds.map((value) => value / factor),
+    backgroundColor: palette[at],
+    mark: palette[at],
+    stack: "parts",
+    categoryPercentage: 1,
+    barPercentage: 0.9,
+    order: 1,
   }));
   const line = {
-    type: "line", label: "round", data: wall.map((value) => value / factor), borderColor: style("--text"), backgroundColor: style("--text"),
-    borderWidth: 1.5, pointRadius: wall.length > 30 ? 0 : 2, order: 0,
+    type: "line",
+    label: "round",
+    data: wall.map((value) => value / factor),
+    borderColor: style("--text"),
+    backgroundColor: style("--text"),
+    borderWidth: 1.5,
+    pointRadius: wall.length > 30 ? 0 : 2,
+    order: 0,
   };
   return {
-    type: "bar", labels: step.map((place) => Math.round(place)), sets: [...bars, line],
-    told: `Real time per round: ${Object.entries(parts).map(([part, values]) => `${part} ${short(values.reduce((a, b) => a + b, 0) / values.length)} s`).join(", ")}`,
+    type: "bar",
+    labels: step.map((place) => Math.round(place)),
+    sets: [...bars, line],
+    told: `Real time per round: ${Object.entries(parts)
+      .map(([part, values]) => `${part} ${short(values.reduce((a, b) => a + b, 0) / values.length)} s`)
+      .join(", ")}`,
     options: {
       interaction: { mode: "index", intersect: false },
       scales: {
         x: axis(each > 1 ? `round (means of ${each})` : "round", { stacked: true, gridded: false }),
-        y: axis(unit, { stacked: true, ticks: { callback: (value) => short(value) } }),
+        y: axis(title, { stacked: true, ticks: { callback: (value) => short(value) } }),
       },
     },
-    tooltip: { title: ([item]) => `round ${item.label}`, label: (item) => `${item.dataset.label}: ${short(item.parsed.y)}${/\[(.*)\]/.exec(unit)[1].padStart(4)}` },
+    tooltip: {
+      title: ([item]) => `round ${item.label}`,
+      label: (item) => `${item.dataset.label}: ${short(item.parsed.y)}${unit(title)}`,
+    },
   };
 }

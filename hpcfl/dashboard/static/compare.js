@@ -1,18 +1,23 @@
 // The compare page: one chart of all chosen runs, and a list of runs that can be searched.
-import { Figure, lines } from "./charts.js";
+import { lines } from "./charts.js";
+import { Figure } from "./figure.js";
 
 const element = document.getElementById("overlay");
 const EVERY_MS = 5000;
 
 if (element) {
   const form = document.getElementById("axes");
-  const figure = new Figure(element, ({ series, ...data }) => lines({ ...data, series, share: !data.what.includes("loss") }));
+  const figure = new Figure(element, ({ series, ...data }) =>
+    lines({ ...data, series, share: !data.what.includes("loss") }),
+  );
   const missing = document.getElementById("missing");
   let asked = 0;
   const load = async () => {
     const mine = ++asked;
     const query = new URLSearchParams(new FormData(form));
-    const answer = await fetch(`${element.dataset.numbers}&${query}`, { headers: { "X-Requested-With": "fetch", Accept: "application/json" } });
+    const answer = await fetch(`${element.dataset.numbers}&${query}`, {
+      headers: { "X-Requested-With": "fetch", Accept: "application/json" },
+    });
     if (answer.status === 401) return location.reload();
     if (!answer.ok || mine !== asked) return true;
     const { live, chart } = await answer.json();

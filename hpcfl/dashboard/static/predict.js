@@ -1,5 +1,5 @@
 // The predict page: a picture goes to the site, probabilities come back.
-import { percent } from "./charts.js";
+import { percent } from "./look.js";
 
 const form = document.getElementById("predict");
 
@@ -24,13 +24,16 @@ if (form) {
     event.preventDefault();
     const [file] = input.files;
     if (!file) return tell("Choose a picture first.", true);
-    if (file.size > Number(form.dataset.most)) return tell(`The file is larger than ${Math.floor(form.dataset.most / 2 ** 20)} MB.`, true);
+    if (file.size > Number(form.dataset.most))
+      return tell(`The file is larger than ${Math.floor(form.dataset.most / 2 ** 20)} MB.`, true);
     button.disabled = true;
     opinion.hidden = true;
     tell("The model is looking at it; the first time it has to be rebuilt.");
     try {
       const answer = await fetch(form.action, {
-        method: "POST", body: new FormData(form), headers: { "X-Requested-With": "fetch", Accept: "application/json" },
+        method: "POST",
+        body: new FormData(form),
+        headers: { "X-Requested-With": "fetch", Accept: "application/json" },
       });
       if (answer.status === 401) return location.reload();
       const found = await answer.json();
@@ -52,18 +55,20 @@ if (form) {
   const MOST = 10;
 
   function show({ classes, seen }) {
-    list.replaceChildren(...classes.slice(0, MOST).map(({ name, probability }) => {
-      const item = document.createElement("li");
-      const label = document.createElement("span");
-      const bar = document.createElement("meter");
-      const value = document.createElement("span");
-      label.textContent = name;
-      Object.assign(bar, { min: 0, max: 1, value: probability, title: percent(probability) });
-      bar.setAttribute("aria-label", name);
-      value.textContent = percent(probability);
-      item.append(label, bar, value);
-      return item;
-    }));
+    list.replaceChildren(
+      ...classes.slice(0, MOST).map(({ name, probability }) => {
+        const item = document.createElement("li");
+        const label = document.createElement("span");
+        const bar = document.createElement("meter");
+        const value = document.createElement("span");
+        label.textContent = name;
+        Object.assign(bar, { min: 0, max: 1, value: probability, title: percent(probability) });
+        bar.setAttribute("aria-label", name);
+        value.textContent = percent(probability);
+        item.append(label, bar, value);
+        return item;
+      }),
+    );
     document.getElementById("rest").hidden = classes.length <= MOST;
     draw(document.getElementById("seen"), seen);
     opinion.hidden = false;
@@ -74,7 +79,8 @@ if (form) {
     const bytes = Uint8Array.from(atob(pixels), (letter) => letter.charCodeAt(0));
     const image = new ImageData(width, height);
     for (let at = 0; at < width * height; at++) {
-      for (let channel = 0; channel < 3; channel++) image.data[4 * at + channel] = bytes[(channels === 1 ? 0 : channel) * width * height + at];
+      for (let channel = 0; channel < 3; channel++)
+        image.data[4 * at + channel] = bytes[(channels === 1 ? 0 : channel) * width * height + at];
       image.data[4 * at + 3] = 255;
     }
     Object.assign(canvas, { width, height });

@@ -1,5 +1,6 @@
 // The run page: charts that follow the file while the run goes on.
-import { Figure, clients, gantt, labels, lines, staleness, times } from "./charts.js";
+import { clients, gantt, labels, lines, staleness, times } from "./charts.js";
+import { Figure } from "./figure.js";
 
 const page = document.getElementById("run");
 const QUICK_MS = 2000; // curves of a run that goes on
@@ -7,7 +8,9 @@ const SLOW_MS = 10000; // what is costly to read, and changes little
 const chosen = (name) => page.querySelector(`input[name=${name}]:checked`)?.value;
 
 const curves = {
-  accuracy: new Figure(document.getElementById("accuracy"), (data) => lines({ ...data, series: data.accuracy, share: true })),
+  accuracy: new Figure(document.getElementById("accuracy"), (data) =>
+    lines({ ...data, series: data.accuracy, share: true }),
+  ),
   loss: new Figure(document.getElementById("loss"), (data) => lines({ ...data, series: data.loss, share: false })),
 };
 
@@ -38,20 +41,30 @@ const parts = {
   times: { show: card("times", times), every: SLOW_MS, options: [] },
 };
 
+// One card too many for two columns takes both.
+function arrange() {
+  const cards = [...page.querySelectorAll(".charts > .card:not(.wide, [hidden])")];
+  cards.forEach((each, at) => each.classList.toggle("odd", at === cards.length - 1 && at % 2 === 0));
+}
+
 async function load(kind, anew = false) {
   const part = parts[kind];
   const query = new URLSearchParams(part.options.map((name) => [name, chosen(name)]));
   if (!anew && part.stamp) query.set("since", part.stamp);
   const asked = (part.asked = (part.asked ?? 0) + 1);
-  const answer = await fetch(`${page.dataset.numbers}/${kind}?${query}`, { headers: { "X-Requested-With": "fetch", Accept: "application/json" } });
+  const answer = await fetch(`${page.dataset.numbers}/${kind}?${query}`, {
+    headers: { "X-Requested-With": "fetch", Accept: "application/json" },
+  });
   if (answer.status === 401) return location.reload();
   if (answer.status === 204) return true;
-  if (!answer.ok) return true; // the file may be half a change away from readable
+  if (!answer.ok) return true;
   const found = await answer.json();
   if (asked !== part.asked) return true; // another choice was made meanwhile
   if (page.dataset.readable === "no" && found.chart) location.reload(); // its first round
   part.stamp = found.stamp;
-  part.show(found.chart);
+  if (found.chart || !part.shown) part.show(found.chart); // of a file that is half a change away the last stays
+  part.shown ||= Boolean(found.chart);
+  arrange();
   if (!found.live && page.dataset.going === "yes") location.reload(); // it has ended: all of it, once
   return found.live;
 }
