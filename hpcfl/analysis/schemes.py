@@ -10,6 +10,7 @@ import numpy as np
 from hpcfl.analysis.quantities import evaluated, last_own
 from hpcfl.analysis.series import Series
 from hpcfl.analysis.tables import Run, table
+from hpcfl.errors import ResultError
 from hpcfl.federation import POOLED
 
 __all__ = ["KINDS", "in_order", "kind", "named", "reached"]
@@ -29,8 +30,11 @@ def reached(run: Run, own: bool = False) -> float:
     """The last accuracy on the test set; or on what the clients that train keep back, weighted by its size."""
     if not own:
         return float(evaluated(run, "accuracy")[1][-1])
-    trained = _trained(run)
-    accuracies, weights = last_own(run)[trained], table(run, "clients")["held_out"][trained]
+    trained, clients = _trained(run), table(run, "clients")
+    weights = clients["held_out"][trained] if "held_out" in clients else np.zeros(len(trained))
+    if not weights.any():
+        raise ResultError(f"{run.path} has no accuracies on own test parts: run the job with client.test_size, say 0.2")
+    accuracies = last_own(run)[trained]
     asked = np.isfinite(accuracies)
     return float(np.average(accuracies[asked], weights=weights[asked]))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from hpcfl.analysis.columns import settings
 from hpcfl.analysis.tables import Run, many
-from hpcfl.checkpoint.identity import FREE
+from hpcfl.checkpoint.identity import is_free
 from hpcfl.errors import JobError
 
 __all__ = ["Series", "series"]
@@ -51,11 +51,7 @@ def series(runs: Run | Iterable[Run], labels: Sequence[str] = ()) -> list[Series
 
 def _settings(run: Run) -> dict[str, Any]:
     """The keys that decide numbers, the seed apart."""
-    return {
-        key: value
-        for key, value in settings(run.job).items()
-        if key != "seed" and not any(f"{key}.".startswith(f"{free}.") for free in FREE)
-    }
+    return {key: value for key, value in settings(run.job).items() if key != "seed" and not is_free(key)}
 
 
 def _labels(runs: Sequence[Run]) -> list[str]:
