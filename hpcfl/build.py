@@ -24,7 +24,7 @@ from hpcfl.conditions import impose
 from hpcfl.core import World, first_line
 from hpcfl.data import Dataset, Labels, class_counts, find_cache, find_root, find_stage, load, owners
 from hpcfl.errors import JobError, LaunchError
-from hpcfl.execution import choose, stacks_learners
+from hpcfl.execution import choose, require_rounds, stacks_learners
 from hpcfl.family import Family
 from hpcfl.federation import (
     build_schedule,
@@ -64,8 +64,9 @@ HOOKS = (
     "private",
     "travels",
     "recorded",
+    "mixing",
 )
-UPLOADS = ("examples", "clients", "each")
+UPLOADS = ("examples", "clients", "each", "neighbours")
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,7 @@ def assemble(job: JobFile, device: torch.device, *, trains: bool, serves: bool) 
         torch.backends.cudnn.benchmark = False
     strategy = build_strategy(spec)
     schedule = build_schedule(spec)
+    require_rounds(spec, strategy, schedule)
     dataset = load(
         spec.data.name, root=find_root(spec.data.root, os.environ), params=spec.data.params,
         cache=find_cache(spec.data.cache, os.environ), stage=find_stage(spec.data.stage, os.environ),

@@ -182,6 +182,8 @@ class Update:
     """Server steps made between the model that the client started from and this one."""
     failure: str | None = None
     """Why there is no result, or None."""
+    peers: int = 1
+    """How many it sent its model to, and got one from: the server, or in its place so many neighbours."""
 
 
 @dataclass(frozen=True)

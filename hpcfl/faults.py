@@ -7,6 +7,7 @@ of c classes, where an honest client changes w by d_k. As in Blanchard et al. 20
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -21,7 +22,7 @@ from hpcfl.schema import Faults
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["ATTACKS", "LabelFlip", "Noise", "SignFlip", "afflict", "byzantine", "damaged"]
+__all__ = ["ATTACKS", "LabelFlip", "Noise", "SignFlip", "afflict", "byzantine", "damaged", "unmeasured"]
 
 MODEL, CHANGE = "w", "change"
 """The uploads in which a client can lie: a model, by its difference from the one that was sent, and a difference."""
@@ -105,6 +106,15 @@ class Mislabelled(Faulty):
         return super().loss(logits, labels, client)
 
 
+def unmeasured(uploads: Mapping[str, str]) -> str:
+    """Why no change of a client's is known from these uploads; empty if one is."""
+    if uploads.get(MODEL) == "neighbours":
+        return "the algorithm's clients send their models to neighbours, and start from none that was sent to them"
+    if not {MODEL, CHANGE} & uploads.keys():
+        return f"the algorithm uploads {', '.join(uploads)}, and neither a model {MODEL!r} nor a {CHANGE!r}"
+    return ""
+
+
 def with_bits_turned(value: Tensor, rng: np.random.Generator) -> Tensor:
     """A copy of an upload, damaged."""
     numbers = value.detach().float().cpu().numpy().copy().reshape(-1)
@@ -122,10 +132,9 @@ def afflict(strategy: Any, faults: Faults, attack: Any, seed: int, clients: int)
             "with a change and a generator nor has `labels`"
         )
     liars = byzantine(faults, seed, clients)
-    if liars and callable(attack) and not {MODEL, CHANGE} & strategy.uploads.keys():
+    if liars and callable(attack) and (missing := unmeasured(strategy.uploads)):
         raise JobError(
-            f"faults.attack = {faults.attack.name!r}: the algorithm uploads {', '.join(strategy.uploads)}; clients can "
-            f"lie in {MODEL!r} and {CHANGE!r} only; valid: label_flip"
+            f"faults.attack = {faults.attack.name!r}: {missing}, so that clients cannot lie; valid: label_flip"
         )
     kind, mislabels = type(strategy), liars and hasattr(attack, "labels")
     own = {"faults": faults, "attack": attack, "liars": liars}

@@ -123,7 +123,7 @@ class Hindsight(Share):
         """(jobs,) bool which of them can be taken in."""
         good = known.isfinite().all(1)
         for column, name in enumerate(names, 1):
-            if self._exact and name in self._averaged:
+            if name in self._limited:
                 good = good & (known[:, column] < LIMIT)
         return good
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hpcfl.errors import JobError, TrainingError
+from hpcfl.faults import CHANGE, MODEL, unmeasured
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = ["limit"]
-
-MODEL, CHANGE = "w", "change"
-"""The uploads that have a length: a model, that of its difference from the one that was sent, and a difference."""
 
 
 class Limited:
@@ -31,11 +29,8 @@ class Limited:
 
 def limit(strategy: Any, max_norm: float) -> Any:
     """The algorithm with its clients' changes limited; JobError if they upload none."""
-    if not {MODEL, CHANGE} & strategy.uploads.keys():
-        raise JobError(
-            f"server.max_norm = {max_norm:g}: the algorithm uploads {', '.join(strategy.uploads)}; only {MODEL!r} and "
-            f"{CHANGE!r} can be measured"
-        )
+    if missing := unmeasured(strategy.uploads):
+        raise JobError(f"server.max_norm = {max_norm:g}: {missing}, so that none can be measured")
     kind = type(strategy)
     limited = object.__new__(type(kind.__name__, (Limited, kind), {"max_norm": max_norm}))
     vars(limited).update(vars(strategy))  # a frozen dataclass has no other way in

@@ -56,7 +56,7 @@ def make_private(strategy: Any, spec: JobSpec, able: list[str]) -> Any:
     `able`: names of algorithms that can be.
     """
     name, privacy = spec.strategy.name, spec.privacy
-    if list(strategy.uploads) != [MODEL] or strategy.uploads[MODEL] == "each":
+    if strategy.uploads not in ({MODEL: "examples"}, {MODEL: "clients"}):
         uploads = ", ".join(f"{upload!r} ({how})" for upload, how in strategy.uploads.items())
         raise JobError(
             f"privacy: strategy = {name!r} uploads {uploads}; what can be protected is a mean of models, {MODEL!r}, "

@@ -116,6 +116,7 @@ def serve(
             outlook=outlook, wall_clock=spec.clock == "wall", before=past.facts,
             damaged=lambda job: damaged(spec.faults, spec.seed, job),
             **({"epsilon": parts.account.epsilon} if parts.account else {}),
+            serverless="neighbours" in parts.strategy.uploads.values(),
         )  # fmt: skip
         keeper = past.keeper(parts, pool, record, writer, progress.line, lambda: outlook.asked or asked())
         steps, at = past.steps(parts, pool, keeper)

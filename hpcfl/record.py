@@ -39,16 +39,18 @@ class Recorder:
         upload_bytes: Callable[[int], float],
         outlook: Any,
         wall_clock: bool = False,
+        serverless: bool = False,
         damaged: Callable[[Job], bool] = lambda job: False,
         epsilon: Callable[[int], float] = lambda step: math.nan,
         before: Mapping[str, Any] | None = None,
     ):
-        """`constants`: of each architecture the tensors that are not in its vector. `damaged`: whether a job's update
-        is, on purpose. `epsilon`: privacy spent by a step. `before`: what `counted` said where a run is resumed."""
+        """`constants`: of each architecture the tensors that are not in its vector. `serverless`: clients get models of
+        one another alone. `damaged`: whether a job's update is, on purpose. `epsilon`: privacy spent by a step.
+        `before`: what `counted` said where a run is resumed."""
         self._world, self._pool, self._writer, self._progress = world, pool, writer, progress
         self._evaluate, self._trackers, self._outlook = evaluate, trackers, outlook
         self._evaluate_every, self._keep_every = evaluate_every, keep_every
-        self._constants, self._damaged, self._epsilon = constants, damaged, epsilon
+        self._constants, self._serverless, self._damaged, self._epsilon = constants, serverless, damaged, epsilon
         self._send, self._recorded, self._wall_clock, self._upload_bytes = send, recorded, wall_clock, upload_bytes
         self._jobs = list(before["jobs"]) if before else [0] * world.clients
         self._own = np.full((4, len(world.everyone)), math.nan)
@@ -111,8 +113,7 @@ class Recorder:
             "staleness": float(np.mean([update.staleness for update in updates])) if len(updates) else math.nan,
             "bytes_up": self._pool.bytes_up,
             "bytes_down": self._pool.bytes_down,
-            "client_bytes_up": sum(round(self._upload_bytes(self._travelled(update.job))) for update in updates),
-            "client_bytes_down": sum(4 * self._travelled(job) for job in (*step.done, *(job for job, _ in step.lost))),
+            **self._client_bytes(step, updates),
             "training": seconds["training"],
             "communicating": seconds["communicating"],
             "aggregating": aggregating,
@@ -171,6 +172,17 @@ class Recorder:
             return math.nan, math.nan, math.nan
         means = np.average(self._own[:2, asked], axis=1, weights=self._world.held_out[asked])
         return *means.tolist(), float(np.quantile(accuracy[asked], 0.1))
+
+    def _client_bytes(self, step: Step, updates: Cohort) -> dict[str, int]:
+        """What /rounds has of the traffic of the simulated clients, those that were given up included."""
+        peers = {update.job.key: update.peers for update in (*updates.updates, *updates.failures)}
+        received = [(job, peers.get(job.key, 1 - self._serverless)) for job in step.done]
+        received += [(job, 1 - self._serverless) for job, _ in step.lost]
+        sent = [round(self._upload_bytes(self._travelled(update.job))) * update.peers for update in updates]
+        return {
+            "client_bytes_up": sum(sent),
+            "client_bytes_down": sum(4 * self._travelled(job) * models for job, models in received),
+        }
 
     def _travelled(self, job: Job) -> int:
         """Elements of the model that the simulated client receives, and sends back."""

@@ -63,8 +63,9 @@ class Share:
         self._wholes = {how: sum(job.counts(how) for job in order.jobs) for how in ("examples", "clients")}
         self._keep = keep
         self._family = trainer.family
-        self._averaged = [name for name, how in self._uploads.items() if how != "each"]
-        self._exact = sums.exact
+        self._averaged = [name for name, how in self._uploads.items() if how in self._wholes]
+        self._limited = [name for name, how in self._uploads.items() if how != "each"] if sums.exact else []
+        """What ends in an exact sum."""
         summed = [] if keep else self._averaged
         self.sums = {name: sums.fresh(name, self._shape(name)) for name in summed}
         self.kept: dict[str, list[Tensor]] = {name: [] for name in self._uploads if name not in summed}
@@ -181,15 +182,17 @@ class Share:
         for name, size in sizes.items():
             if not math.isfinite(size):
                 return f"non-finite values in the upload {name!r}"
-            if name in self._averaged and self._exact and size >= LIMIT:
+            if name in self._limited and size >= LIMIT:
                 return f"upload {name!r} diverged: a value of {size:.3g} is beyond the {LIMIT:g} that exact sums hold"
         return None
 
     def _expected(self, name: str, value: Tensor, job: Job) -> tuple[int, ...]:
         """The shape that the upload must have: of an average what was sent, or the part of it that the client's
-        architecture has; of others that of the first one."""
+        architecture has; of one that is mixed what the client has at home; of others that of the first one."""
         if self._family and name in self._averaged:
             return (self._family.averaged(self._family.of[job.client]),)
+        if self._uploads[name] == "neighbours":
+            return tuple(self._trainer.homes.latest(job.client)[name].shape)
         return self._shape(name) if name in self._averaged else tuple(next(iter(self.kept[name]), value).shape)
 
     def _shape(self, name: str) -> tuple[int, ...]:

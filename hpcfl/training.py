@@ -122,6 +122,8 @@ class Trainer:
         self.figures = 4 if self.family else 2
         """Numbers that `examine` finds."""
         first, each = {"w": world.initial.to(device)} if strategy.private else {}, []
+        for name in (name for name, how in strategy.uploads.items() if how == "neighbours"):
+            first[name] = strategy.init(world)[name].to(device)
         if self.family and strategy.private:
             firsts = [{"w": initial.to(device)} for initial in self.family.initials]
             each = [firsts[architecture] for architecture in self.family.of]

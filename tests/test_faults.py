@@ -204,8 +204,12 @@ def test_two_runs_are_equal_and_no_faults_change_nothing():
         ({"faults": {"kill": 0.1}}, "faults.kill: unknown key; valid: attack, byzantine, corrupt, delay, drop, late"),
         (
             {"faults": {"byzantine": 0.5}, "strategy": "fedper"},
-            "faults.attack = 'sign_flip': the algorithm uploads body; clients can lie in 'w' and 'change' only; valid: "
-            "label_flip",
+            "faults.attack = 'sign_flip': the algorithm uploads body, and neither a model 'w' nor a 'change', so that "
+            "clients cannot lie; valid: label_flip",
+        ),
+        (
+            {"faults": {"byzantine": 0.5}, "strategy": "dfedavg"},
+            "faults.attack = 'sign_flip': the algorithm's clients send their models to neighbours",
         ),
     ],
 )

@@ -65,6 +65,7 @@ LEVELS = {
     "stacked": 2,
     "tenders": 2,
     "learners": 2,
+    "mixing": 2,
     "training": 2,
     "wallclock": 2,
     # 3: the round loop
@@ -78,6 +79,7 @@ LEVELS = {
     "build": 4,
     "components": 4,
     "conditions": 4,
+    "dashboard": 4,
     "doctor": 4,
     "ending": 4,
     "environment": 4,
@@ -103,6 +105,7 @@ LEVELS = {
     "options": 5,
     "plotting": 5,
     "queueing": 5,
+    "serving": 5,
     "sweeping": 5,
 }
 """Module or package (with all of its modules) -> level."""
@@ -125,6 +128,7 @@ WITHOUT_TORCH = (
     "core",
     "clock",
     "compression",
+    "dashboard",
     "devices",
     "faults",
     "federation",

@@ -57,7 +57,7 @@ def test_what_has_no_length_is_told():
     class Pi(FedEM):
         uploads = {"pi": "each"}  # noqa: RUF012
 
-    with pytest.raises(JobError, match=r"server.max_norm = 2: the algorithm uploads pi; only 'w' and 'change' can be"):
+    with pytest.raises(JobError, match=r"server.max_norm = 2: the algorithm uploads pi, and neither a model 'w'"):
         limit(Pi(), 2.0)
 
 

@@ -164,6 +164,7 @@ def test_any_algorithm_on_a_mean_of_models_takes_it(name):
         ({"strategy": "scaffold"}, "privacy: strategy = 'scaffold' uploads 'w' (examples), 'c' (examples); "),
         ({"strategy": "multi_krum"}, "privacy: strategy = 'multi_krum' uploads 'w' (each); "),
         ({"strategy": "afl"}, "privacy: strategy = 'afl' uploads 'w' (clients), 'loss' (each); "),
+        ({"strategy": "dfedavg"}, "privacy: strategy = 'dfedavg' uploads 'w' (neighbours); "),
         ({"strategy": "centralized"}, "privacy: strategy = 'centralized' trains on everybody's data at once"),
         ({"schedule": {"name": "buffered", "in_flight": 3}}, "privacy: schedule = 'buffered' is asynchronous"),
         ({"communication": {"compression": "fp16"}}, "privacy: communication.compression = 'fp16' changes"),

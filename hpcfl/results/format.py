@@ -40,7 +40,7 @@ ROUNDS = (
     Column("failures", "<i8", "", "updates that were expected and could not be used"),
     Column("epsilon", "<f8", "", "privacy spent so far, at privacy.delta; NaN without privacy"),
     Column("staleness", "<f8", "", "mean number of steps between an update's model and the one it met"),
-    Column("bytes_up", "<i8", "B", "what the ranks sent to rank 0"),
+    Column("bytes_up", "<i8", "B", "what the ranks sent to rank 0, or to one another"),
     Column("bytes_down", "<i8", "B", "what rank 0 sent to the ranks"),
     Column("client_bytes_up", "<i8", "B", "what the simulated clients would have sent"),
     Column("client_bytes_down", "<i8", "B", "what the simulated clients would have received"),

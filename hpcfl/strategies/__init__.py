@@ -5,6 +5,7 @@ from hpcfl.strategies.apfl import APFL
 from hpcfl.strategies.bulyan import Bulyan
 from hpcfl.strategies.centralized import Centralized
 from hpcfl.strategies.cfl import CFL
+from hpcfl.strategies.dfedavg import DFedAvg
 from hpcfl.strategies.dfedem import DFedEM
 from hpcfl.strategies.ditto import Ditto
 from hpcfl.strategies.fedadam import FedAdagrad, FedAdam, FedYogi
@@ -48,6 +49,7 @@ __all__ = [
     "Centralized",
     "ClusteredCommon",
     "ClusteredFL",
+    "DFedAvg",
     "DFedEM",
     "Ditto",
     "FedAT",
@@ -100,6 +102,7 @@ STRATEGIES = {
     "fedbn": FedBN,
     "feddl": FedDL,
     "fedem": FedEM,
+    "dfedavg": DFedAvg,
     "dfedem": DFedEM,
     "fedavgplus": FedAvgPlus,
     "fedper": FedPer,

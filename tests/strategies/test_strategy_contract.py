@@ -57,6 +57,7 @@ NEUTRAL = {
     "feddl": {"strategy": {"n_clusters": 1}, "schedule": {"c_ratio": 1.0}},
     "fedem": {"strategy": {"n_learners": 1}},
     "dfedem": {**EQUAL_SIZES, "strategy": {"n_learners": 1, "topology": "complete"}, "schedule": {"c_ratio": 1.0}},
+    "dfedavg": {**EQUAL_SIZES, "strategy": {"topology": "complete"}, "schedule": {"c_ratio": 1.0}},
     "qffl": {"strategy": {"q": 0.0}},
     "afl": {"strategy": {"eta": 0.0}},
     "fedavgplus": {},
@@ -102,6 +103,7 @@ OTHER = {
     "feddl": {"strategy": {"alpha": 0.5}},
     "fedem": {},
     "dfedem": {"strategy": {"n_learners": 1, "topology": "ring"}},
+    "dfedavg": {"strategy": {"topology": "ring"}},
     "qffl": {},
     "afl": {"strategy": {"eta": 1.0}},
     "fedper": {},
@@ -117,7 +119,7 @@ FAMILIES = {"clustered_fl", "basic_common", "clustered_common", "max_common"}
 """Algorithms that are another than FedAvg only where the clients' architectures differ (test_flexifed.py)."""
 SERVER_STEPS = {"fedavgm", "fedadam", "fedyogi", "fedadagrad", "fedopt"}
 ROUNDED = {"fedasync", "fedbuff", "stepasync", "twafl", "fednova", "scaffold", "feddl", "qffl", "afl", "pfedme", "cfl"}
-ROUNDED |= {"dfedem", "trimmed_mean", "multi_krum", "bulyan"} | SERVER_STEPS
+ROUNDED |= {"dfedem", "dfedavg", "trimmed_mean", "multi_krum", "bulyan"} | SERVER_STEPS
 """Equal to FedAvg but for rounding: they take the mean in float32 on the server, FedAvg in fixed point; or they add to
 the old model what others replace it by."""
 
@@ -224,7 +226,7 @@ def test_hooks_leave_what_they_are_given_alone(name):
 
 @pytest.mark.parametrize("name", NEUTRAL)
 def test_uploads_say_what_becomes_of_them(name):
-    assert set(STRATEGIES[name].uploads.values()) <= {"examples", "clients", "each"}
+    assert set(STRATEGIES[name].uploads.values()) <= {"examples", "clients", "each", "neighbours"}
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
