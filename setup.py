@@ -13,6 +13,15 @@ ANALYSIS = [
     "pandas>=2.2",  # hpcfl.Results and hpcfl.load: tables as data frames
     "pyarrow>=14",  # hpcfl export: Parquet
 ]
+DASHBOARD = [
+    "flask>=3.1",  # hpcfl dashboard: pages; the first whose requests have limits of their own
+    "flask-login>=0.6.3",
+    "flask-wtf>=1.2",  # forms, and tokens against forged ones
+    "flask-sqlalchemy>=3.1",
+    "argon2-cffi>=23.1",  # passwords
+    "waitress>=3.0.1",  # the server
+    "pillow>=10.3",  # pictures to judge
+]
 TENSORBOARD = "tensorboard>=2.15"  # PyTorch brings the writer, this the format
 
 setup(
@@ -24,7 +33,10 @@ setup(
     license="MIT",
     python_requires=">=3.10",
     packages=find_packages(include=["hpcfl", "hpcfl.*"]),
-    package_data={"hpcfl": ["jobs/*.toml", "docs/*.md"]},
+    package_data={
+        "hpcfl": ["jobs/*.toml", "docs/*.md"],
+        "hpcfl.dashboard": ["templates/*", "static/*", "static/vendor/*"],
+    },
     entry_points={"console_scripts": ["hpcfl = hpcfl.cli:main"]},
     install_requires=[
         "torch>=2.6",  # models, training, collectives
@@ -48,6 +60,7 @@ setup(
         "tensorboard": [TENSORBOARD],  # [tracking] tensorboard: its event files
         "plot": [MATPLOTLIB],  # hpcfl plot: figures
         "analysis": ANALYSIS,
+        "dashboard": DASHBOARD,  # hpcfl dashboard: a web site over the runs
         "test": [
             "pytest>=8",  # the tests
             "pytest-timeout>=2.3",  # a test that hangs is a failure, not a stuck CI
@@ -55,6 +68,8 @@ setup(
             "hypothesis>=6.100",  # what must hold of any families of architectures, tried on many
             MATPLOTLIB,  # figures are tested with the real one
             *ANALYSIS,
+            *DASHBOARD,
+            "selenium>=4.20",  # the dashboard in a real browser, Debian's chromium
             "xarray>=2024.1",  # opens the result file without hpcfl, through
             "h5netcdf>=1.3",
             WANDB,  # tracking is tested with the real ones

@@ -14,6 +14,7 @@ from hpcfl.comparing import compare, table, watch
 from hpcfl.options import changes
 from hpcfl.plotting import plot
 from hpcfl.queueing import cancel, status, submit
+from hpcfl.serving import dashboard
 from hpcfl.sweeping import sweep
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -164,7 +165,7 @@ def bench(
     measure(placement, rendezvous, wanted, overrides, repeats, as_json, profile)
 
 
-for command in (compare, table, watch, plot, export, verify, repair, sweep, submit, status, cancel):
+for command in (compare, table, watch, plot, export, verify, repair, sweep, dashboard, submit, status, cancel):
     cli.add_command(command)
 
 

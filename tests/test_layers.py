@@ -75,6 +75,7 @@ LEVELS = {
     "bench": 4,
     "build": 4,
     "components": 4,
+    "dashboard": 4,
     "doctor": 4,
     "ending": 4,
     "environment": 4,
@@ -99,6 +100,7 @@ LEVELS = {
     "options": 5,
     "plotting": 5,
     "queueing": 5,
+    "serving": 5,
     "sweeping": 5,
 }
 """Module or package (with all of its modules) -> level."""
@@ -121,6 +123,7 @@ WITHOUT_TORCH = (
     "core",
     "clock",
     "compression",
+    "dashboard",
     "devices",
     "federation",
     "plan",
