@@ -50,7 +50,7 @@ class Collective:
         self._order = Order((), (), {})
         self._broadcast_s = 0.0
         self.seconds = {"training": 0.0, "communicating": 0.0}
-        """Of the last step: the busiest rank's training, and the pure cost of its broadcast and reduce."""
+        """Of the last step: the busiest rank's training, and what broadcast, reduce and mixing took by themselves."""
         self.bytes_down = self.bytes_up = 0
         """What the last step's broadcasts, reductions and mixings carried, each tensor counted once, what client ranks
         sent one another as up; small headers are not counted."""
