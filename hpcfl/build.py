@@ -38,6 +38,9 @@ from hpcfl.federation import (
     reach_modules,
 )
 from hpcfl.flat import Layout
+from hpcfl.flower.adapter import Adapter
+from hpcfl.flower.rounds import Rounds
+from hpcfl.fromflower import adapt
 from hpcfl.jobfile import JobFile
 from hpcfl.launch import Placement
 from hpcfl.models import INITIALISERS, MODELS
@@ -65,7 +68,7 @@ HOOKS = (
     "travels",
     "recorded",
 )
-UPLOADS = ("examples", "clients", "each")
+UPLOADS = ("examples", "clients", "each", "bytes")
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,8 @@ def assemble(job: JobFile, device: torch.device, *, trains: bool, serves: bool) 
         torch.backends.cudnn.benchmark = False
     strategy = build_strategy(spec)
     schedule = build_schedule(spec)
+    if isinstance(strategy, Adapter):
+        schedule = Rounds(strategy, schedule)
     dataset = load(
         spec.data.name, root=find_root(spec.data.root, os.environ), params=spec.data.params,
         cache=find_cache(spec.data.cache, os.environ), stage=find_stage(spec.data.stage, os.environ),
@@ -159,6 +164,8 @@ def assemble(job: JobFile, device: torch.device, *, trains: bool, serves: bool) 
         world, strategy, modules[0], build_recipe(spec, dataset.classes), train, parts, device,
         held_out if spec.client.test_size else None, spec.server.test_batch_size, modules[1:], test,
     )  # fmt: skip
+    if isinstance(strategy, Adapter):
+        strategy.begin(world, trainer.constants(), serves)
     trainer.stacks = stacks_learners(spec, trainer)
     execution = Execution(trainer, choose(spec, schedule, trainer))
     if trains and device.type == "cuda":
@@ -169,6 +176,8 @@ def assemble(job: JobFile, device: torch.device, *, trains: bool, serves: bool) 
 
 def build_strategy(spec: JobSpec) -> Any:
     """The algorithm, from its own fields; what it uploads is checked here, where the mistake is one message."""
+    if flower := adapt(spec):
+        return flower
     target, params = combined(spec.strategy.name), dict(spec.strategy.params)
     for field in getattr(target, "optimizers", ()):
         if field in params:

@@ -20,6 +20,7 @@ __all__ = [
     "STOP",
     "Keep",
     "Order",
+    "alike",
     "decode",
     "decode_reason",
     "encode",
@@ -34,7 +35,7 @@ DTYPES = (torch.float32, torch.float64, torch.int64, torch.uint8)
 NAME = 32
 """Bytes of a tensor's name, padded."""
 DIMENSIONS = 4
-JOB_WORDS = 6
+JOB_WORDS = 8
 TRAIN = -1
 """In place of the number of jobs after which a client is examined: it is to train. Less the number of its jobs that the
 server has combined."""
@@ -113,8 +114,9 @@ def encode(order: Order) -> tuple[Tensor, Tensor]:
     rows: list[int] = []
     for job in order.jobs:
         start = int(np.float64(job.start).view(np.int64))
+        rate = int(np.float64(job.lr or 0.0).view(np.int64))
         after = order.after[job.client] if order.after else TRAIN - order.combined.get(job.client, 0)
-        rows += [job.client, job.version, job.visit, start, order.parcel_of[job.client], after]
+        rows += [job.client, job.version, job.visit, start, job.epochs, rate, order.parcel_of[job.client], after]
     for tensor in tensors:
         if tensor.dim() > DIMENSIONS or tensor.dtype not in DTYPES:
             raise ValueError(f"a tensor of {tensor.dtype} {tuple(tensor.shape)} cannot be sent: it must have at most "
@@ -147,8 +149,9 @@ def decode(counts: Tensor, body: Tensor, world: World, device: torch.device) -> 
     after: dict[int, int] = {}
     combined: dict[int, int] = {}
     for _ in range(jobs_count):
-        client, version, visit, start, parcel, jobs_before = (next(take) for _ in range(JOB_WORDS))
-        jobs.append(world.job(client, version, float(np.int64(start).view(np.float64)), visit))
+        client, version, visit, start, epochs, rate, parcel, jobs_before = (next(take) for _ in range(JOB_WORDS))
+        begin, lr = np.array([start, rate]).view(np.float64).tolist()
+        jobs.append(world.job(client, version, begin, visit, epochs, lr or None))
         parcel_of[client] = parcel
         if jobs_before > TRAIN:
             after[client] = jobs_before
@@ -239,6 +242,12 @@ def _dealt(room: Tensor, tensors: Sequence[Tensor]) -> tuple[list[tuple[Tensor, 
         else:
             outside.append(tensor)
     return places, outside
+
+
+def alike(rows: Sequence[Tensor]) -> list[Tensor]:
+    """Tensors (..., n) of bytes with zeros behind the shorter ones."""
+    longest = max(row.shape[-1] for row in rows)
+    return [torch.nn.functional.pad(row, (0, longest - row.shape[-1])) for row in rows]
 
 
 def encode_reason(reason: str) -> Tensor:

@@ -62,7 +62,7 @@ class Share:
         self._wholes = {how: sum(job.counts(how) for job in order.jobs) for how in ("examples", "clients")}
         self._keep = keep
         self._family = trainer.family
-        self._averaged = [name for name, how in self._uploads.items() if how != "each"]
+        self._averaged = [name for name, how in self._uploads.items() if how in self._wholes]
         self._exact = sums.exact
         summed = [] if keep else self._averaged
         self.sums = {name: sums.fresh(name, self._shape(name)) for name in summed}
@@ -155,7 +155,8 @@ class Share:
             if name in self.sums:
                 self.sums[name].add(value, self.weight(name, job), places(self._family, job))
             else:
-                self.kept[name].append(value.float() if self._keep else value.float().clone())
+                kept = value if self._uploads[name] == "bytes" and not self._keep else value.float()
+                self.kept[name].append(kept if self._keep else kept.clone())
 
     def _unfit(self, uploads: dict[str, Tensor], loss: float, job: Job) -> str | None:
         """Why these uploads cannot be taken, or None."""
@@ -186,10 +187,12 @@ class Share:
 
     def _expected(self, name: str, value: Tensor, job: Job) -> tuple[int, ...]:
         """The shape that the upload must have: of an average what was sent, or the part of it that the client's
-        architecture has; of others that of the first one."""
+        architecture has; of others that of the first one, and of bytes any."""
         if self._family and name in self._averaged:
             return (self._family.averaged(self._family.of[job.client]),)
-        return self._shape(name) if name in self._averaged else tuple(next(iter(self.kept[name]), value).shape)
+        if name in self._averaged:
+            return self._shape(name)
+        return tuple((value if self._uploads[name] == "bytes" else next(iter(self.kept[name]), value)).shape)
 
     def _shape(self, name: str) -> tuple[int, ...]:
         """An averaged upload looks like what was sent under its name, or is a scalar."""

@@ -243,7 +243,7 @@ class Trainer:
             index=index[begin:end],
             counts=counts,
             epochs=job.epochs,
-            lr=rates[min(job.version, len(rates) - 1)],
+            lr=rates[min(job.version, len(rates) - 1)] if job.lr is None else job.lr,
             loss=self.recipe.loss,
             seed=self._world.seed,
             layout=self.layout,

@@ -29,8 +29,9 @@ class FedAvg:
 
     uploads: ClassVar[dict[str, str]] = {"w": "examples"}
     """What a client uploads, and what becomes of it: averaged weighted by "examples", averaged over "clients"
-    alike, or brought to the server as it is ("each"). Averages are summed up where the clients train; an averaged
-    tensor has the shape of the one sent under its name, or is a scalar."""
+    alike, or brought to the server as it is ("each"; as "bytes" uint8 of any length, with zeros behind the shorter
+    ones). Averages are summed up where the clients train; an averaged tensor has the shape of the one sent under its
+    name, or is a scalar."""
     pooled: ClassVar[bool] = False
     """The clients' data is merged into one client."""
     private: ClassVar[bool] = False
