@@ -165,7 +165,7 @@ def assemble(job: JobFile, device: torch.device, *, trains: bool, serves: bool) 
         held_out if spec.client.test_size else None, spec.server.test_batch_size, modules[1:], test,
     )  # fmt: skip
     if isinstance(strategy, Adapter):
-        strategy.begin(world, trainer.constants(), serves)
+        strategy.begin(world, trainer, serves)
     trainer.stacks = stacks_learners(spec, trainer)
     execution = Execution(trainer, choose(spec, schedule, trainer))
     if trains and device.type == "cuda":
@@ -178,6 +178,11 @@ def build_strategy(spec: JobSpec) -> Any:
     """The algorithm, from its own fields; what it uploads is checked here, where the mistake is one message."""
     if flower := adapt(spec):
         return flower
+    if spec.client.app:
+        raise JobError(
+            f"client.app = {spec.client.app.name!r}: strategy = {spec.strategy.name!r} lacks Flower's methods; "
+            'take one with its methods, say "flwr.server.strategy.FedAvg"'
+        )
     target, params = combined(spec.strategy.name), dict(spec.strategy.params)
     for field in getattr(target, "optimizers", ()):
         if field in params:

@@ -131,7 +131,7 @@ class Share:
         try:
             uploads, fit = self._trainer.train(job, self._order.sent(job))
             steps, loss = fit.steps, fit.loss.item() / max(1, fit.examples)
-            reason = self._unfit(uploads, loss, job)
+            reason = self._unfit(uploads, loss if fit.measures else 0.0, job)
             if reason is None:
                 self._trainer.keep(fit)
                 self._take(job, uploads)

@@ -39,6 +39,8 @@ class Fit(Learners):
         """Samples seen so far."""
         self.loss = torch.zeros((), dtype=torch.float64, device=trainer.device)
         """Sum of the training loss over the samples seen."""
+        self.measures = True
+        """Whether that is known: a Flower client may keep it to itself."""
         self.client = client
         self._trainer, self._sent = trainer, sent
         self._batches = client.stream("batches")

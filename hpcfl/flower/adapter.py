@@ -7,7 +7,7 @@ no more.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -44,12 +44,15 @@ class Adapter(FedAvg):
         self.server: Server | None = None
         """The talk with the strategy itself, on rank 0."""
 
-    def begin(self, world: World, constants: Mapping[str, np.ndarray], serves: bool) -> None:
-        """Make the strategy where it is needed. `constants`: the model's integer buffers."""
-        self._world, self.arrays = world, Arrays(world.layout, constants)
+    ask: Callable[[int, dict[str, Any]], dict[str, Any]] | None = None
+    """(client, config) -> its properties, where clients have any."""
+
+    def begin(self, world: World, trainer: Any, serves: bool) -> None:
+        """Make the strategy where it is needed: on rank 0."""
+        self._world, self.arrays = world, Arrays(world.layout, trainer.constants())
         if serves:
             strategy = self._make(self.arrays.of(world.initial), self.arrays.names)
-            self.server = Server(strategy, self._dialect, self.arrays, world)
+            self.server = Server(strategy, self._dialect, self.arrays, world, self.ask)
 
     # on the server
     def init(self, world: World) -> State:
@@ -87,7 +90,7 @@ class Adapter(FedAvg):
 
     def _brought(self, updates: Cohort) -> list[Brought]:
         return [
-            Brought(update.job.client, vector, update.job.examples, {"loss": update.loss})
+            Brought(update.job.client, vector, update.job.examples, {"train_loss": update.loss})
             for update, vector in zip(updates, self._vectors(updates))
         ]
 

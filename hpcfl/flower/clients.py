@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from hpcfl.core import World
 from hpcfl.errors import TrainingError
+from hpcfl.flower import nouns
 from hpcfl.flower.nouns import ClientManager, ClientProxy
 from hpcfl.rng import stream
 
@@ -15,11 +18,19 @@ __all__ = ["Clients"]
 class Clients(ClientManager):
     """Those of the world that train."""
 
-    def __init__(self, world: World):
+    def __init__(
+        self,
+        world: World,
+        properties: Callable[[int, dict[str, Any]], dict[str, Any]] | None = None,
+        words: Any = nouns,
+    ):
+        """`properties`: (client, config) -> what a client says of itself, where it can be asked; in whose words."""
         self._seed = world.seed
         self._proxies = {str(client): ClientProxy(str(client)) for client in range(world.clients)}
         for client, proxy in enumerate(self._proxies.values()):
             proxy.properties = {"partition-id": client, "num-examples": world.examples(client)}
+            if properties:
+                proxy.ask = partial(tell, words, properties, client)
         self._address: tuple[str | int, ...] = ()
         self._drawn: dict[tuple[str | int, ...], int] = {}
 
@@ -65,3 +76,8 @@ class Clients(ClientManager):
         if self._proxies.get(getattr(proxy, "cid", None)) is not proxy:
             raise ValueError(f"{proxy!r:.60}, which is none of the client_manager's clients")
         return int(proxy.cid)
+
+
+def tell(words: Any, properties: Any, client: int, config: dict[str, Any]) -> Any:
+    """The answer to `get_properties`."""
+    return words.GetPropertiesRes(words.Status(words.Code.OK, "Success"), properties(client, config))

@@ -7,6 +7,7 @@ import. One thing differs: `Parameters.tensors` are NumPy arrays, not bytes, and
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, ClassVar
@@ -24,6 +25,8 @@ __all__ = [
     "EvaluateRes",
     "FitIns",
     "FitRes",
+    "GetPropertiesIns",
+    "GetPropertiesRes",
     "Metrics",
     "NDArrays",
     "Parameters",
@@ -114,8 +117,27 @@ class EvaluateRes:
     metrics: dict[str, Scalar]
 
 
+@dataclass
+class GetPropertiesIns:
+    """What a client is asked about itself."""
+
+    config: dict[str, Scalar]
+
+
+@dataclass
+class GetPropertiesRes:
+    """What it says."""
+
+    status: Status
+    properties: dict[str, Scalar]
+
+
 class ClientFailure(Exception):  # noqa: N818 - a noun of the interface
     """Stands among `failures` for a chosen client that brought no result; says why."""
+
+    def __init__(self, client: int, reason: str):
+        super().__init__(f"client {client}: {reason}")
+        self.client = client
 
 
 class ClientProxy:
@@ -127,10 +149,16 @@ class ClientProxy:
         self.node_id = int(cid)
         self.properties: dict[str, Scalar] = {}
         """What hpcfl knows: `partition-id`, `num-examples` (training samples)."""
+        self.ask: Callable[[dict[str, Scalar]], GetPropertiesRes] = self._told
 
-    def get_properties(self, ins: Any, timeout: float | None = None, group_id: int | None = None) -> Any:
-        """Say how the client would be asked; here its `properties` are all that is known on rank 0."""
-        raise NotImplementedError("hpcfl's server knows a client's `properties` alone; read them")
+    def get_properties(
+        self, ins: GetPropertiesIns, timeout: float | None = None, group_id: int | None = None
+    ) -> GetPropertiesRes:
+        """What a Flower client says of itself, asked on the server; of hpcfl's own clients `properties`."""
+        return self.ask(ins.config)
+
+    def _told(self, config: dict[str, Scalar]) -> GetPropertiesRes:
+        return GetPropertiesRes(Status(Code.OK, "Success"), self.properties)
 
     def __repr__(self) -> str:
         return f"ClientProxy({self.cid})"

@@ -51,10 +51,13 @@ class Brought(NamedTuple):
 class Server:
     """One strategy at work. What it and the clients say is kept in `notes` until it is written down."""
 
-    def __init__(self, strategy: Any, dialect: Dialect, arrays: Arrays, world: World):
+    def __init__(
+        self, strategy: Any, dialect: Dialect, arrays: Arrays, world: World,
+        properties: Callable[[int, dict[str, Any]], dict[str, Any]] | None = None,
+    ):  # fmt: skip
+        """`properties`: (client, config) -> what the client says of itself, where it can be asked."""
         self.strategy, self._dialect, self._arrays, self._world = strategy, dialect, arrays, world
-        self._name = type(strategy).__name__
-        self._clients = Clients(world)
+        self._clients = Clients(world, properties, dialect.words)
         self._first: Tensor | None = None
         self._packed: tuple[Tensor, Any] | None = None
         self.notes: list[dict[str, Any]] = []
@@ -131,7 +134,9 @@ class Server:
             self._refuse(method, server_round, f"failed: {located(failure)}")
 
     def _refuse(self, method: str, server_round: int, what: str) -> None:
-        raise TrainingError(f"strategy {self._name}: {method} in round {server_round} {what}") from None
+        asked, called = getattr(self.strategy, "behind", self.strategy), getattr(self.strategy, "CALLED", {})
+        name = type(asked).__name__
+        raise TrainingError(f"strategy {name}: {called.get(method, method)} in round {server_round} {what}") from None
 
     def _pack(self, w: Tensor) -> Any:
         """Parameters of a model; of the same one the same."""
@@ -176,7 +181,7 @@ class Server:
             self._refuse(method, server_round, f"gave metrics of which {failure}")
 
     def _failures(self, failed: Mapping[int, str]) -> list[BaseException]:
-        return [ClientFailure(f"client {client}: {reason}") for client, reason in sorted(failed.items())]
+        return [ClientFailure(client, reason) for client, reason in sorted(failed.items())]
 
     def _proxy(self, client: int) -> Any:
         return self._clients.all()[str(client)]
