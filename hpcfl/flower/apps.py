@@ -171,10 +171,10 @@ class Messaging(App):
     ) -> Answer:
         from flwr.app import ConfigRecord, Message, RecordDict
 
-        keys = config.pop(KEYS, USUAL)
+        keys, names = config.pop(KEYS, USUAL), self._names
         if self._legacy:
-            keys = {"arrays": f"{legacy}.parameters", "config": f"{legacy}.config"}
-        records = {keys["arrays"]: as_record(arrays, self._names), keys["config"]: ConfigRecord(config)}
+            keys, names = {"arrays": f"{legacy}.parameters", "config": f"{legacy}.config"}, map(str, range(len(arrays)))
+        records = {keys["arrays"]: as_record(arrays, names), keys["config"]: ConfigRecord(config)}
         message = Message(RecordDict(records), dst_node_id=number + 1, message_type=kind)
         content, metrics = self._reply(message, number)
         found = [read(array.data) for record in content.array_records.values() for array in record.values()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, ClassVar
 
@@ -29,7 +29,7 @@ def identify() -> None:
         TaskIdentity.run_id = TaskIdentity.node_id = TaskIdentity.task_id = 0
 
 
-def as_record(arrays: Sequence[np.ndarray], names: Sequence[str]) -> Any:
+def as_record(arrays: Sequence[np.ndarray], names: Iterable[str]) -> Any:
     """An ArrayRecord of arrays in the order of the state_dict."""
     from flwr.app import Array, ArrayRecord
 
