@@ -17,7 +17,7 @@ __all__ = ["KEYS", "Messages", "as_record", "identify", "split"]
 KEYS = "hpcfl.records"
 """Where a config says under which keys a client finds its records: {arrays, config}, if they have other names."""
 USUAL = {"arrays": "arrays", "config": "config"}
-PATIENCE = 5
+PATIENCE = 3
 """How often a method may look for nodes: Flower's look again every second until there are enough."""
 
 
