@@ -53,17 +53,18 @@ def adapt(spec: JobSpec) -> Adapter | None:
         make = lambda arrays: made  # noqa: E731 - what the function gave is the strategy, whatever the model
     if not isinstance(mean, bool):
         raise JobError(f"strategy.{MEAN} = {mean!r}: should be true or false")
-    if spec.checkpoint.every or spec.checkpoint.resume != "no":
-        raise JobError(
-            f"checkpoint: strategy = {name!r} keeps what it knows in its own attributes, of which a checkpoint knows "
-            "nothing; leave checkpoint.every and checkpoint.resume out"
-        )
     speech = (lambda arrays, names: make(arrays)), dialect_of(kind)
     if not has(kind, SIX):
         speech = (lambda arrays, names: Messages(make(arrays), names, **start)), OURS
     if spec.client.app:
         return Hosting(*speech, hosted(spec, mean))
-    return (Proximal if "proximal_mu" in inspect.signature(kind).parameters else Adapter)(*speech, mean)
+    proximal = "proximal_mu" in inspect.signature(kind).parameters
+    return (Proximal if proximal else Adapter)(*speech, mean, keeps(spec))
+
+
+def keeps(spec: JobSpec) -> bool:
+    """Whether the job asks for checkpoints."""
+    return bool(spec.checkpoint.every) or spec.checkpoint.resume != "no"
 
 
 def hosted(spec: JobSpec, mean: bool) -> Any:
@@ -71,6 +72,11 @@ def hosted(spec: JobSpec, mean: bool) -> Any:
     name, params = spec.client.app.name, spec.client.app.params
     if mean:
         raise JobError(f"strategy.{MEAN} = true: client.app = {name!r} counts its examples itself; leave it false")
+    if keeps(spec):
+        raise JobError(
+            f"checkpoint: client.app = {name!r} may keep anything in its contexts, which a checkpoint has not; "
+            "leave checkpoint.every and checkpoint.resume out"
+        )
     if spec.client.test_size:
         raise JobError(f"client.test_size: client.app = {name!r} has its own data, test share included; leave it out")
     found = locate("client.app", name, {})

@@ -15,8 +15,10 @@ import torch
 from torch import Tensor
 
 from hpcfl.core import Cohort, World
+from hpcfl.errors import JobError
 from hpcfl.flower.arrays import Arrays
 from hpcfl.flower.dialects import Dialect
+from hpcfl.flower.memory import KEY, lacking, recall, remember
 from hpcfl.flower.server import Brought, Chosen, Server
 from hpcfl.strategies import FedAvg
 
@@ -36,11 +38,13 @@ class Adapter(FedAvg):
     clients_evaluate: ClassVar[bool] = False
     """Clients have test shares of their own, whatever `client.test_size` says."""
 
-    def __init__(self, make: Make, dialect: Dialect, weighted_mean: bool = False):
+    def __init__(self, make: Make, dialect: Dialect, weighted_mean: bool = False, kept: bool = False):
+        """`kept`: the job asks for checkpoints, which hold what the strategy knows."""
         self.uploads = {"w": "examples" if weighted_mean else "each"}
-        self._make, self._dialect = make, dialect
+        self._make, self._dialect, self._kept = make, dialect, kept
         self._orders: dict[int, Chosen] = {}
         self._small: dict[Any, Tensor] = {}
+        self._noted: Tensor | None = None
         self.server: Server | None = None
         """The talk with the strategy itself, on rank 0."""
 
@@ -53,11 +57,28 @@ class Adapter(FedAvg):
         if serves:
             strategy = self._make(self.arrays.of(world.initial), self.arrays.names)
             self.server = Server(strategy, self._dialect, self.arrays, world, self.ask)
+            if self._kept and (why := lacking(remember(strategy))):
+                raise JobError(f"checkpoint: {why}; leave checkpoint.every and checkpoint.resume out")
 
     # on the server
     def init(self, world: World) -> State:
         """The strategy's first model."""
-        return {"w": self.server.initial() if self.server else world.initial}
+        state = {"w": self.server.initial() if self.server else world.initial}
+        if self.server:
+            self.note(state)
+        return state
+
+    def note(self, state: State) -> None:
+        """Put what the strategy keeps in its attributes into the state, where a checkpoint finds it."""
+        for name in [name for name in state if name.partition(".")[0] == KEY]:
+            del state[name]
+        state.update(remember(self.server.strategy))
+        self._noted = state[KEY]
+
+    def restore(self, state: State) -> None:
+        """Give the strategy its attributes back, if the state is that of a checkpoint."""
+        if KEY in state and state[KEY] is not self._noted:
+            recall(self.server.strategy, state)
 
     def choose(self, state: State, server_round: int) -> dict[int, Chosen]:
         """Who trains in a round, from the model of the state."""

@@ -30,12 +30,14 @@ class Evaluation:
     def __call__(self, step: Step, updates: Cohort, state: dict[str, Tensor]) -> None:
         self._examine(step, updates, state)
         server = self._adapter.server
+        self._adapter.restore(state)
         if step.index == self._world.first or step.done:
             server.evaluate(step.index, state["w"])
         if step.done and (self._world.held_out is not None or self._adapter.clients_evaluate):
             self._ask_clients(step, state)
         self._write(server.notes)
         server.notes = []
+        self._adapter.note(state)
 
     def _ask_clients(self, step: Step, state: dict[str, Tensor]) -> None:
         server, world = self._adapter.server, self._world

@@ -79,6 +79,8 @@ class Messages(Strategy):
 
     CALLED: ClassVar[dict[str, str]] = {"configure_fit": "configure_train", "aggregate_fit": "aggregate_train"}
     """What it calls the methods itself."""
+    PASSING: ClassVar[tuple[str, ...]] = ("_record", "_sent")
+    """Attributes that are made anew in every round."""
 
     def __init__(
         self,

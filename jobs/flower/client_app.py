@@ -1,4 +1,4 @@
-"""A Flower client as its documentation teaches it: nothing in here knows of hpcfl."""
+"""The clients of a Flower project, as Flower's documentation teaches it."""
 
 import torch
 from flwr.client import ClientApp, NumPyClient

@@ -1,4 +1,4 @@
-"""The server of the same Flower project. hpcfl takes its strategy from the job file."""
+"""The server of a Flower project."""
 
 from client_app import Net
 from flwr.common import Context, ndarrays_to_parameters

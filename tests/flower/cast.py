@@ -135,3 +135,37 @@ class Normed(nn.Sequential):
 
     def __init__(self):
         super().__init__(nn.Flatten(), nn.Linear(64, 8), nn.BatchNorm1d(8), nn.Linear(8, 10))
+
+
+class Odd(Mean):
+    """Keeps something that nobody can write down."""
+
+    def __init__(self):
+        super().__init__()
+        self.odd = object()
+
+
+class Momentum(Mean):
+    """Has arrays and numbers of its own, also from the evaluation."""
+
+    def __init__(self):
+        super().__init__()
+        self.velocity, self.best = None, 9.0
+
+    def configure_fit(self, server_round, parameters, client_manager):
+        pairs = super().configure_fit(server_round, parameters, client_manager)
+        self.before = parameters_to_ndarrays(parameters)
+        drawn = {proxy.cid for proxy in client_manager.sample(4)}
+        return [(proxy, FitIns(parameters, {"lr": 0.02 * self.best})) for proxy, _ in pairs if proxy.cid in drawn]
+
+    def aggregate_fit(self, server_round, results, failures):
+        mean, metrics = super().aggregate_fit(server_round, results, failures)
+        change = [new - old for new, old in zip(mean.tensors, self.before)]
+        self.velocity = [0.5 * v + c for v, c in zip(self.velocity, change)] if self.velocity else change
+        model = [old + v for old, v in zip(self.before, self.velocity)]
+        return Parameters(model), {**metrics, "noise": float(np.random.rand())}
+
+    def aggregate_evaluate(self, server_round, results, failures):
+        loss, metrics = super().aggregate_evaluate(server_round, results, failures)
+        self.best = min(self.best, loss)
+        return loss, metrics

@@ -33,6 +33,7 @@ class Made(NamedTuple):
     notes: list[dict[str, Any]]
     steps: list[tuple[Any, Any]]
     """(step, cohort) of each that was recorded."""
+    state: dict[str, Tensor]
 
     def told(self, method: str, name: str = "loss") -> dict[int, float]:
         """step -> the value that a method of the server told."""
@@ -57,7 +58,7 @@ def make_rounds(**changes: Any) -> Made:
         parts.world, parts.strategy, foretell(parts.schedule, parts.world), pool,
         lambda step, updates, state, seconds: steps.append((step, updates)), 1, examine,
     )  # fmt: skip
-    return Made(state["w"], parts, notes, steps)
+    return Made(state["w"], parts, notes, steps, state)
 
 
 def apart(one: Tensor, other: Tensor) -> float:
