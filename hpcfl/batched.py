@@ -14,13 +14,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
 from torch.nn.functional import cross_entropy
 
 from hpcfl.core import Job
 from hpcfl.pinned import upload
 from hpcfl.sgd import SGD
-from hpcfl.stacked import StackedLinear, leaves, smoothing
+from hpcfl.stacked import Forward, leaves, smoothing
 from hpcfl.strategies import FedAvg
 from hpcfl.training import Client, Trainer
 
@@ -107,7 +106,7 @@ class Batched:
         self.size = size
         self._trainer = trainer
         self._module = trainer.module
-        self._linear = StackedLinear(trainer.module)
+        self._forward = Forward(trainer.module)
         self._stacks: list[Tensor] = []
         self._known: dict[tuple[int, int], tuple[dict[str, Tensor], Any]] = {}
         self._entries = [entry for entry in trainer.layout.entries if entry.kind == "parameter"]
@@ -209,34 +208,34 @@ class Batched:
 
     def _plan(self, tasks: list[Task]) -> tuple[Tensor, np.ndarray]:
         """(K, S, B) places in the training set, padded; and (K, S) how many of each batch are real."""
-        size, orders = self._trainer.batch_size, []
-        for task in tasks:
+        size, rows, pieces = self._trainer.batch_size, [], []
+        for row, task in enumerate(tasks):
             epochs = task.client.epochs if task.wanted.epochs is None else task.wanted.epochs
             own = self._trainer.places(task.client)
+            rows += [row] * epochs
             if not self._trainer.recipe.shuffle:
-                orders.append([own] * epochs)
+                pieces += [own] * epochs
                 continue
             task.batches = task.batches or task.client.stream("batches")
-            orders.append([own[task.batches.permutation(len(own))] for _ in range(epochs)])
-        steps = [sum(-(-len(epoch) // size) for epoch in order) for order in orders]
-        places = np.zeros((len(tasks), max(steps), size), np.int64)
-        counts = np.zeros((len(tasks), max(steps)), np.int64)
-        for task, order in enumerate(orders):
-            slots, length = places[task].reshape(-1), steps[task] // max(1, len(order))
-            for number, epoch in enumerate(order):
-                begin = number * length * size
-                slots[begin : begin + len(epoch)] = epoch
-            counts[task, : steps[task]] = size
-            if rest := len(order[0]) % size if order else 0:
-                counts[task, length - 1 : steps[task] : length] = rest
+            pieces += [own[task.batches.permutation(len(own))] for _ in range(epochs)]
+        lengths, owner = np.array([len(piece) for piece in pieces], np.int64), np.array(rows, np.int64)
+        steps = -(-lengths // size)
+        ends = np.bincount(owner, steps, len(tasks)).astype(np.int64)
+        # each epoch begins with a batch of its own, behind the client's earlier ones
+        begins = np.cumsum(steps) - steps - (np.cumsum(ends) - ends)[owner] + owner * ends.max()
+        places = np.zeros((len(tasks), ends.max(), size), np.int64)
+        slots = np.repeat(begins * size - (np.cumsum(lengths) - lengths), lengths) + np.arange(lengths.sum())
+        places.reshape(-1)[slots] = np.concatenate(pieces) if pieces else ()
+        counts = np.where(np.arange(ends.max()) < ends[:, None], size, 0)
+        short = lengths % size > 0
+        counts.reshape(-1)[(begins + steps - 1)[short]] = (lengths % size)[short]
         return upload(places, self._trainer.device), counts
 
     def _losses(
         self, named: dict[str, Tensor], x: Tensor, labels: Tensor, tasks: list[Task], counts: np.ndarray
     ) -> Tensor:
         """(K,) each client's mean loss over the real samples of its batch; 0 for one that has none."""
-        with self._linear:
-            logits = vmap(lambda parameters, batch: functional_call(self._module, parameters, (batch,)))(named, x)
+        logits = self._forward(named, x)
         if self._smoothing is None:
             strategy, nothing = self._trainer.strategy, logits.new_zeros(())
             return torch.stack([

@@ -151,7 +151,7 @@ def bench(
     """Measure hpcfl against plain loops that make the same steps, in this launch.
 
     Workloads: w1, bound by training; w2, by overhead; w3, by memory; traffic; async; all of these where none is named.
-    cifar, for a GPU, on CIFAR-10 or synthetic data.
+    cifar, for a GPU, on CIFAR-10 or synthetic data; vgg, deep.
     For a JOB file its settings of `execution` are compared. checkpoint times rounds with one each (in the folder at
     hand), startup (alone) the way to the first round.
     """

@@ -101,7 +101,8 @@ class Collective:
 
     def _say(self, order: Order | Keep | int) -> None:
         begin = perf_counter()
-        say_order(order, self._transport.broadcast)
+        if self._several:
+            say_order(order, self._transport.broadcast)
         self._broadcast_s = perf_counter() - begin
 
     # on the other ranks

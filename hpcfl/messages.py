@@ -5,10 +5,11 @@ A header is a table of numbers of fixed width, so nothing is pickled and a wrong
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
+from struct import pack, unpack
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -107,63 +108,54 @@ class Keep:
     """Before every order."""
 
 
-def encode(order: Order) -> tuple[Tensor, Tensor]:
-    """(4,) counts and (n,) body, int64: jobs, then distinct tensors, then what each parcel holds."""
+def encode(order: Order) -> Tensor:
+    """(n,) int64: four counts, then jobs, distinct tensors, and what each parcel holds."""
     tensors = order.tensors()
     place = {id(tensor): number for number, tensor in enumerate(tensors)}
-    rows: list[int] = []
+    contents = [
+        (number, place[id(tensor)], *_words(name))
+        for number, parcel in enumerate(order.parcels)
+        for name, tensor in parcel.items()
+    ]
+    words = [len(order.jobs), len(tensors), len(contents), 0]
     for job in order.jobs:
-        start = int(np.float64(job.start).view(np.int64))
-        rate = int(np.float64(job.lr or 0.0).view(np.int64))
         after = order.after[job.client] if order.after else TRAIN - order.combined.get(job.client, 0)
-        rows += [job.client, job.version, job.visit, start, job.epochs, rate, order.parcel_of[job.client], after]
+        begin, rate, parcel = _bits(job.start), _bits(job.lr or 0.0), order.parcel_of[job.client]
+        words += job.client, job.version, job.visit, begin, job.epochs, rate, parcel, after
     for tensor in tensors:
         if tensor.dim() > DIMENSIONS or tensor.dtype not in DTYPES:
             raise ValueError(f"a tensor of {tensor.dtype} {tuple(tensor.shape)} cannot be sent: it must have at most "
                              f"{DIMENSIONS} dimensions and one of the types {DTYPES}")  # fmt: skip
-        shape = [*tensor.shape, *[0] * DIMENSIONS][:DIMENSIONS]
-        rows += [DTYPES.index(tensor.dtype), tensor.dim(), *shape]
-    contents = [
-        (number, name, place[id(tensor)])
-        for number, parcel in enumerate(order.parcels)
-        for name, tensor in parcel.items()
-    ]
-    for number, name, tensor_number in contents:
-        rows += [number, tensor_number, *_words(name)]
-    body = torch.tensor(rows, dtype=torch.int64)
-    return torch.tensor([len(order.jobs), len(tensors), len(contents), len(body)]), body
+        words += DTYPES.index(tensor.dtype), tensor.dim(), *tensor.shape, *[0] * (DIMENSIONS - tensor.dim())
+    words += chain.from_iterable(contents)
+    words[3] = len(words) - 4
+    return torch.tensor(words)
 
 
-def decode(counts: Tensor, body: Tensor, world: World, device: torch.device) -> Order:
+def decode(words: list[int], world: World, device: torch.device) -> Order:
     """The order, its tensors still empty: to be filled in the order of `tensors()`. ValueError if it makes no sense."""
-    jobs_count, tensors_count, contents_count, length = counts.tolist()
-    rows = body.tolist()
-    if (
-        len(rows) != length
-        or length != JOB_WORDS * jobs_count + TENSOR_WORDS * tensors_count + CONTENT_WORDS * contents_count
-    ):
-        raise ValueError(f"an order of {len(rows)} words does not hold {counts.tolist()}")
-    take = iter(rows)
+    (jobs_count, tensors_count, contents_count, length), rows = words[:4], words[4:]
+    jobs_end = JOB_WORDS * jobs_count
+    tensors_end = jobs_end + TENSOR_WORDS * tensors_count
+    if len(rows) != length or length != tensors_end + CONTENT_WORDS * contents_count:
+        raise ValueError(f"an order of {len(rows)} words does not hold {words[:4]}")
     jobs: list[Job] = []
     parcel_of: dict[int, int] = {}
     after: dict[int, int] = {}
     combined: dict[int, int] = {}
-    for _ in range(jobs_count):
-        client, version, visit, start, epochs, rate, parcel, jobs_before = (next(take) for _ in range(JOB_WORDS))
-        begin, lr = np.array([start, rate]).view(np.float64).tolist()
-        jobs.append(world.job(client, version, begin, visit, epochs, lr or None))
+    for client, version, visit, start, epochs, rate, parcel, jobs_before in _table(rows[:jobs_end], JOB_WORDS):
+        jobs.append(world.job(client, version, _float(start), visit, epochs, _float(rate) or None))
         parcel_of[client] = parcel
         if jobs_before > TRAIN:
             after[client] = jobs_before
         else:
             combined[client] = TRAIN - jobs_before
-    tensors = []
-    for _ in range(tensors_count):
-        dtype, dimensions, *shape = (next(take) for _ in range(TENSOR_WORDS))
-        tensors.append(torch.empty(shape[:dimensions], dtype=DTYPES[dtype], device=device))
+    tensors = [
+        torch.empty(shape[:dimensions], dtype=DTYPES[dtype], device=device)
+        for dtype, dimensions, *shape in _table(rows[jobs_end:tensors_end], TENSOR_WORDS)
+    ]
     parcels: list[dict[str, Tensor]] = [{} for _ in range(max(parcel_of.values(), default=-1) + 1)]
-    for _ in range(contents_count):
-        number, tensor_number, *name = (next(take) for _ in range(CONTENT_WORDS))
+    for number, tensor_number, *name in _table(rows[tensors_end:], CONTENT_WORDS):
         parcels[number][_name(name)] = tensors[tensor_number]
     return Order(tuple(jobs), tuple(parcels), parcel_of, after or None, combined)
 
@@ -212,23 +204,26 @@ def say_order(order: Order | Keep | int, send: Callable[[Tensor], None]) -> None
     elif isinstance(order, Keep):
         say(torch.tensor([KEEP, order.step, *order.jobs]), (), send)
     else:
-        say(torch.cat(encode(order)), order.tensors(), send)
+        say(encode(order), order.tensors(), send)
 
 
 def hear_order(recv: Callable[[Tensor], None], world: World, device: torch.device) -> Order | Keep | int:
     """What `say_order` gave."""
-    heard: list[Order] = []
+    heard: list[Order | Keep | int] = []
 
     def tensors(words: Tensor) -> list[Tensor]:
-        if words[0] in (IDLE, STOP, KEEP):
-            return []
-        heard.append(decode(words[:4], words[4:], world, device))
-        return heard[0].tensors()
+        first, *rest = words.tolist()
+        if first == KEEP:
+            heard.append(Keep(rest[0], tuple(rest[1:])))
+        elif first in (IDLE, STOP):
+            heard.append(first)
+        else:
+            heard.append(decode([first, *rest], world, device))
+            return heard[0].tensors()
+        return []
 
-    words = hear(recv, tensors).tolist()
-    if words[0] == KEEP:
-        return Keep(words[1], tuple(words[2:]))
-    return heard[0] if heard else words[0]
+    hear(recv, tensors)
+    return heard[0]
 
 
 def _dealt(room: Tensor, tensors: Sequence[Tensor]) -> tuple[list[tuple[Tensor, Tensor]], list[Tensor]]:
@@ -261,12 +256,27 @@ def decode_reason(row: Tensor) -> str:
     return bytes(row.tolist()).rstrip(b"\0").decode(errors="replace")
 
 
-def _words(name: str) -> list[int]:
+def _table(words: list[int], width: int) -> Iterator[tuple[int, ...]]:
+    """The words in rows."""
+    return zip(*[iter(words)] * width)
+
+
+def _words(name: str) -> tuple[int, ...]:
     padded = name.encode().ljust(NAME, b"\0")
     if len(padded) > NAME:
         raise ValueError(f"tensor name {name!r} is longer than {NAME} bytes")
-    return np.frombuffer(padded, np.int64).tolist()
+    return unpack(f"{NAME // 8}q", padded)
 
 
 def _name(words: list[int]) -> str:
-    return np.array(words, np.int64).tobytes().rstrip(b"\0").decode()
+    return pack(f"{len(words)}q", *words).rstrip(b"\0").decode()
+
+
+def _bits(number: float) -> int:
+    """A float64 as an int64."""
+    return unpack("q", pack("d", number))[0]
+
+
+def _float(bits: int) -> float:
+    """The float64 of `_bits`."""
+    return unpack("d", pack("q", bits))[0]

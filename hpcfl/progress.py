@@ -57,24 +57,21 @@ class Reporter(Display):
         super().__init__("round", total, stream=stream, live=live)
         self._total, self._done, self._clients = total, 0, 0
         self._begin = self._said = perf_counter()
-        self._accuracy, self._loss, self._own = math.nan, math.nan, math.nan
+        self._found = ""
 
     def step(self, index: int, clients: int, loss: float, accuracy: float, own: float = math.nan) -> None:
-        """Round `index` is over; `loss` and `accuracy` are NaN where it was not evaluated: the last ones stay.
+        """Round `index` is over; `loss` and `accuracy` are NaN where it was not evaluated: the last ones, if any, stay.
 
         `own`: accuracy of the clients' own models, where they have any.
         """
         now = perf_counter()
         self._done, self._clients = self._done + 1, self._clients + clients
         if not math.isnan(accuracy):
-            self._accuracy, self._loss, self._own = accuracy, loss, own
+            clients_own = "" if math.isnan(own) else f"clients' own {own:.4f}  "
+            self._found = f"accuracy {accuracy:.4f}  {clients_own}loss {loss:.4f}  "
         elapsed = max(now - self._begin, 1e-9)
         left = (self._total - index) * elapsed / self._done
-        clients_own = "" if math.isnan(self._own) else f"clients' own {self._own:.4f}  "
-        said = (
-            f"accuracy {self._accuracy:.4f}  {clients_own}loss {self._loss:.4f}  "
-            f"{self._clients / elapsed:.3g} clients/s  ETA {clock(left)}"
-        )
+        said = f"{self._found}{self._clients / elapsed:.3g} clients/s  ETA {clock(left)}"
         if self._bar:
             self._bar.update(self._task, completed=index, said=said)
         elif index == self._total or self._done == 1 or now - self._said >= QUIET_S:

@@ -11,14 +11,13 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from torch import Tensor
-from torch.func import functional_call, vmap
 from torch.nn.functional import cross_entropy
 
 from hpcfl.batched import Batched, Task
 from hpcfl.captured import LENGTHS, Graph, Recording, obstacle, standing, state_of, zero
 from hpcfl.core import first_line
 from hpcfl.pinned import upload
-from hpcfl.stacked import StackedLinear, leaves
+from hpcfl.stacked import Forward, leaves
 from hpcfl.training import Trainer
 
 __all__ = ["RecordedBatched", "Step", "program", "recordable"]
@@ -29,7 +28,7 @@ class Step:
 
     def __init__(self, batched: RecordedBatched, stack: Tensor, graph: Graph | None):
         trainer, clients = batched.trainer, len(stack)
-        self._trainer, self._module, self._smoothing = trainer, trainer.module, batched.smoothing
+        self._trainer, self._forward, self._smoothing = trainer, Forward(trainer.module), batched.smoothing
         self._places = torch.zeros(clients, trainer.batch_size, dtype=torch.int64, device=trainer.device)
         self._counts = torch.full((clients,), trainer.batch_size, device=trainer.device)
         self.losses = torch.zeros(clients, dtype=torch.float64, device=trainer.device)
@@ -54,10 +53,7 @@ class Step:
     def _compute(self) -> None:
         size = self._places.shape
         x, labels = self._trainer.samples.batch(self._places.flatten())
-        with StackedLinear(self._module):
-            logits = vmap(lambda parameters, batch: functional_call(self._module, parameters, (batch,)))(
-                self._leaves, x.unflatten(0, size)
-            )
+        logits = self._forward(self._leaves, x.unflatten(0, size))
         each = cross_entropy(logits.flatten(0, 1), labels, reduction="none", label_smoothing=self._smoothing).view(size)
         real = torch.arange(size[1], device=each.device) < self._counts[:, None]
         loss = (each * real).sum(1) / self._counts.clamp(min=1)

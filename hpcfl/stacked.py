@@ -1,19 +1,21 @@
-"""What it takes to compute many models at once: their parameters, their losses, and a linear layer that a CPU likes."""
+"""What it takes to compute many models at once: their parameters, their forward passes, their losses."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
-from torch.overrides import TorchFunctionMode
+from torch.func import functional_call, vmap
 
 from hpcfl.strategies import FedAvg
 
 if TYPE_CHECKING:
     from hpcfl.flat import Layout
 
-__all__ = ["StackedLinear", "leaves", "smoothing"]
+__all__ = ["Forward", "leaves", "smoothing"]
+
+ELEMENTWISE = (nn.Identity, nn.ReLU, nn.Tanh, nn.Sigmoid)
 
 
 def leaves(layout: Layout, stack: Tensor) -> dict[str, Tensor]:
@@ -27,26 +29,47 @@ def smoothing(strategy: Any, loss: Any) -> float | None:
     return loss.label_smoothing if plain and loss.weight is None and loss.reduction == "mean" else None
 
 
-class StackedLinear(TorchFunctionMode):
-    """Inside `vmap` and this mode, a model with a single linear layer computes it as weight x input, transposed.
+class Forward:
+    """What K models of one architecture make of a batch each: (K, B, ...) from parameters and samples with K in front.
 
-    The usual input x weight has under `vmap` a weight gradient that is multiplied the other way round, which takes a
-    step of logistic regression half as long again. In a hidden layer it is the input's gradient that would get slower.
+    Fully connected layers one behind the other are a product of matrices each; all else goes through `vmap`, whose
+    frame takes a small model longer than its numbers do.
     """
 
     def __init__(self, module: nn.Module):
-        super().__init__()
-        self._single = sum(isinstance(part, nn.Linear) for part in module.modules()) == 1
+        self._module = module
+        self._layers = chain(module)
 
-    def __torch_function__(self, function: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
-        if function is linear and self._single:
-            return transposed(*args, **(kwargs or {}))
-        return function(*args, **(kwargs or {}))
+    def __call__(self, parameters: dict[str, Tensor], x: Tensor) -> Tensor:
+        if self._layers is None:
+            return vmap(lambda own, batch: functional_call(self._module, own, (batch,)))(parameters, x)
+        for name, layer in self._layers:
+            if isinstance(layer, nn.Linear):
+                x = linear(x, parameters[f"{name}.weight"], parameters.get(f"{name}.bias"))
+            else:
+                x = x.flatten(2) if isinstance(layer, nn.Flatten) else layer(x)
+        return x
 
 
-def transposed(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """As `torch.nn.functional.linear`, for an input of two dimensions or more."""
-    if input.dim() < 2:
-        return linear(input, weight, bias)
-    out = (weight @ input.mT).mT
-    return out if bias is None else out + bias
+def chain(module: nn.Module) -> list[tuple[str, nn.Module]] | None:
+    """(name, layer) of a sequence of fully connected layers, or None where the module is anything else."""
+    if type(module).forward is not nn.Sequential.forward:
+        return None
+    layers = list(module.named_children())
+    flat = [type(layer) is nn.Flatten and (layer.start_dim, layer.end_dim) == (1, -1) for _, layer in layers]
+    known = all(each or type(layer) in (nn.Linear, *ELEMENTWISE) for each, (_, layer) in zip(flat, layers))
+    return layers if known else None
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """(K, ..., outputs): K linear layers, each with its own input (K, ..., inputs).
+
+    The first of a model, whose input needs no gradient, is multiplied the other way round, as weight x input: its
+    weight's gradient is then made without transposing, which takes logistic regression a third less time.
+    """
+    rows = x.flatten(1, -2)
+    if x.requires_grad:
+        out = rows @ weight.mT if bias is None else torch.baddbmm(bias[:, None], rows, weight.mT)
+    else:
+        out = (weight @ rows.mT if bias is None else torch.baddbmm(bias[..., None], weight, rows.mT)).mT
+    return out.unflatten(1, x.shape[1:-1])

@@ -60,6 +60,7 @@ class ExactSum:
         self._scratch = torch.empty(self._chunk, dtype=torch.float64, device=device)
         self._chunks = [(total, self._scratch[: len(total)]) for total in flat.split(self._chunk)]
         self._shift = torch.tensor(SHIFT, dtype=torch.float64, device=device)
+        self._shifts = self._shift, -self._shift
 
     def clear(self) -> None:
         """Begin a new sum in the same memory."""
@@ -81,10 +82,13 @@ class ExactSum:
         weights = [weight for _, weight in self._waiting]
         for (total, scratch), *parts in zip(self._chunks, *values):
             for number, (part, weight) in enumerate(zip(parts, weights)):
-                if self._empty and number == 0:
-                    self._round(total.copy_(part), weight)
-                else:
-                    total.add_(self._round(scratch.copy_(part), weight))
+                value = total if self._empty and number == 0 else scratch
+                shift = self._shifts[number % 2]  # every second one takes away what the one before left there
+                torch.add(shift, value.copy_(part), alpha=weight, out=value)
+                if value is scratch:
+                    total.add_(value)
+            if len(parts) % 2:
+                total.sub_(self._shift)
         self._waiting.clear()
         self._empty = False
 

@@ -242,7 +242,7 @@ class Trainer:
             id=job.client,
             version=job.version,
             visit=job.visit,
-            index=index[begin:end],
+            index=index if end - begin == len(index) else index[begin:end],
             counts=counts,
             epochs=job.epochs,
             lr=rates[min(job.version, len(rates) - 1)] if job.lr is None else job.lr,

@@ -1,8 +1,10 @@
 """The job files that ship: each is valid, and runs for two rounds where its data is there."""
 
 import os
+import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 from launcher import Launcher
 
@@ -34,15 +36,40 @@ def test_packaged_jobs_are_valid(name: str):
     assert packaged(name).spec.name == name
 
 
+def few_images(folder: Path) -> None:
+    """CIFAR-10 with 4,000 images of noise, and 50 to test on."""
+    rng = np.random.default_rng(0)
+    (folder / "cifar-10-batches-py").mkdir()
+    for name, count in {**{f"data_batch_{number}": 800 for number in range(1, 6)}, "test_batch": 50}.items():
+        images = rng.integers(0, 256, (count, 3072), np.uint8)
+        batch = {b"data": images, b"labels": rng.integers(0, 10, count).tolist()}
+        (folder / "cifar-10-batches-py" / name).write_bytes(pickle.dumps(batch, 2))
+
+
+def few_speakers(folder: Path) -> None:
+    """The first scenes of Shakespeare's text."""
+    source = Path(os.environ["HPCFL_DATA"], "shakespeare/input.txt")
+    if not source.exists():
+        pytest.skip("Shakespeare's text is not under HPCFL_DATA")
+    (folder / "shakespeare").mkdir()
+    (folder / "shakespeare/input.txt").write_bytes(source.read_bytes()[:40_000])
+
+
+SMALL = {"cifar10": few_images, "shakespeare": few_speakers}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("path", JOBS, ids=lambda path: path.stem)
 def test_jobs_run_for_two_rounds(launch: Launcher, tmp_path: Path, path: Path):
     data = read(str(path)).spec.data.name
     if data != "digits" and "HPCFL_DATA" not in os.environ:
         pytest.skip(f"HPCFL_DATA is not set, and the job needs {data}")
-    light = LIGHT if data != "cifar10" else [*LIGHT, "partition.clients=1000", "schedule.c_ratio=0.002"]
+    light = LIGHT
+    if data in SMALL:
+        SMALL[data](tmp_path)
+        light = [*light, f"data.root={tmp_path}", "data.cache=false"]
     if read(str(path)).spec.client.models:
-        light = ["rounds=2", "client.epochs=1", "client.slices=100", NARROW]
+        light = [*light[3:], "rounds=2", "client.epochs=1", "client.slices=100", NARROW]
     if read(str(path)).spec.schedule.name == "buffered":  # its buffer must not be larger than what is in flight
         light = [*light, "schedule.num_generator=1"]
     if read(str(path)).spec.client.app:  # whose epochs and share of clients are Flower's business

@@ -28,6 +28,11 @@ def test_a_round_that_was_not_evaluated_shows_the_last_figures():
     assert [line.split("  ")[1:3] for line in lines] == [["accuracy 0.2500", "loss 0.5000"]] * 2
 
 
+def test_before_the_first_evaluation_there_are_no_figures():
+    (line,) = said((1, 2, math.nan, math.nan))
+    assert line.startswith("round 1/") and "accuracy" not in line and "nan" not in line
+
+
 def test_text_is_printed_as_it_is():
     stream = io.StringIO()
     Reporter(1, stream).line("results: [a]/b[/c].h5 " + "x" * 200)

@@ -19,6 +19,7 @@ from hpcfl import share
 from hpcfl.bench.race import Ours
 from hpcfl.captured import Recording
 from hpcfl.core import Step
+from hpcfl.stacked import Forward
 from hpcfl.sums import ExactSum, FloatSum
 
 __all__ = ["PARTS", "break_down"]
@@ -106,6 +107,7 @@ def calls(ours: Ours) -> list[tuple[Any, str, str]]:
         (trainer, "client", "prepare a client"),
         (trainer, "prepare", "prepare a client"),
         (trainer.module, "forward", "forward"),
+        (Forward, "__call__", "forward"),
         (torch.Tensor, "backward", "backward"),
         (torch.autograd, "grad", "backward"),
         *([(parts.batched, "train", "stacked clients")] if parts.batched else []),

@@ -77,6 +77,13 @@ WORKLOADS = {
         rounds=20,
         asked=True,
     ),
+    "vgg": Workload(
+        "deep: 2 of 8 clients of 32 samples on VGG-19 with batch norm",
+        alone={LOOP: 1.10},
+        ranks={},
+        rounds=8,
+        asked=True,
+    ),
 }  # fmt: skip
 
 

@@ -47,7 +47,8 @@ def test_what_is_wanted(tmp_path, monkeypatch):
         (
             ["w4"],
             1,
-            "w4: is neither a job file nor a workload; valid: w1, w2, w3, cifar, traffic, async, checkpoint, startup",
+            "w4: is neither a job file nor a workload; valid: w1, w2, w3, cifar, vgg, traffic, async, checkpoint, "
+            "startup",
         ),
         (["async"], 1, "bench async: needs a server and client ranks"),
         (["startup"], 3, "bench startup: starts ranks itself"),
