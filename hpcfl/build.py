@@ -128,8 +128,7 @@ def assemble(job: JobFile, device: torch.device, *, trains: bool, serves: bool) 
         torch.backends.cudnn.benchmark = False
     strategy = build_strategy(spec)
     schedule = build_schedule(spec)
-    if isinstance(strategy, Adapter):
-        schedule = Rounds(strategy, schedule)
+    schedule = Rounds(strategy, schedule) if isinstance(strategy, Adapter) else schedule
     dataset = load(
         spec.data.name, root=find_root(spec.data.root, os.environ), params=spec.data.params,
         cache=find_cache(spec.data.cache, os.environ), stage=find_stage(spec.data.stage, os.environ),
@@ -176,19 +175,7 @@ def assemble(job: JobFile, device: torch.device, *, trains: bool, serves: bool) 
 
 def build_strategy(spec: JobSpec) -> Any:
     """The algorithm, from its own fields; what it uploads is checked here, where the mistake is one message."""
-    if flower := adapt(spec):
-        return flower
-    if spec.client.app:
-        raise JobError(
-            f"client.app = {spec.client.app.name!r}: strategy = {spec.strategy.name!r} lacks Flower's methods; "
-            'take one with its methods, say "flwr.server.strategy.FedAvg"'
-        )
-    target, params = combined(spec.strategy.name), dict(spec.strategy.params)
-    for field in getattr(target, "optimizers", ()):
-        if field in params:
-            key = f"strategy.{field}"
-            params[field] = optimizer_of(key, component(key, params[field]))
-    strategy = construct("strategy", target, params)
+    strategy = adapt(spec) or build_algorithm(spec)
     if missing := [name for name in HOOKS if not hasattr(strategy, name)]:
         raise JobError(f"strategy = {spec.strategy.name!r}: lacks {', '.join(missing)}; derive it from hpcfl's FedAvg")
     for name, how in strategy.uploads.items():
@@ -198,6 +185,16 @@ def build_strategy(spec: JobSpec) -> Any:
             )
     given = spec.communication.compression.name
     return strategy if given == "none" else feed_back(strategy, given, build_compression(spec))
+
+
+def build_algorithm(spec: JobSpec) -> Any:
+    """What the name stands for, built; those of its fields that are optimizers are built first."""
+    target, params = combined(spec.strategy.name), dict(spec.strategy.params)
+    for field in getattr(target, "optimizers", ()):
+        if field in params:
+            key = f"strategy.{field}"
+            params[field] = optimizer_of(key, component(key, params[field]))
+    return construct("strategy", target, params)
 
 
 def combined(name: str) -> Any:

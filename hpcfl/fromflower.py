@@ -33,6 +33,17 @@ MEAN = "weighted_mean"
 
 def adapt(spec: JobSpec) -> Adapter | None:
     """The job's strategy as hpcfl runs it; None if it has not Flower's methods. JobError if the job asks too much."""
+    adapter = adapted(spec)
+    if adapter is None and spec.client.app:
+        raise JobError(
+            f"client.app = {spec.client.app.name!r}: strategy = {spec.strategy.name!r} lacks Flower's methods; take "
+            'one that has them, say "flwr.server.strategy.FedAvg"'
+        )
+    return adapter
+
+
+def adapted(spec: JobSpec) -> Adapter | None:
+    """The same, whoever the clients are."""
     name, params = spec.strategy.name, dict(spec.strategy.params)
     if "." not in name or "+" in name:
         return None

@@ -125,6 +125,14 @@ def test_integer_buffers_go_out_and_what_comes_back_is_dropped():
     assert apart(averaged.w, make_rounds(model={"name": "cast.Normed"}).w) < 1e-6
 
 
+@pytest.mark.parametrize("compression", ["fp16", {"name": "topk", "share": 0.1}])
+def test_uploads_are_compressed_as_everybodys(compression):
+    how = {"compression": compression}
+    averaged = make_rounds(strategy=own("Mean"), communication=how)
+    assert apart(averaged.w, make_rounds(communication=how).w) < 1e-6
+    assert apart(averaged.w, make_rounds(strategy=own("Mean")).w) > 1e-6
+
+
 def test_parameters_are_views_of_the_vector():
     arrays = parts_of(strategy=own("Mean")).strategy.arrays
     vector = torch.zeros(parts_of().world.layout.size)
