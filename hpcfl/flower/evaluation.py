@@ -26,13 +26,15 @@ class Evaluation:
     ):  # fmt: skip
         """`write` takes rows of /metrics; `examine` is what hpcfl does at the same moment, for its own figures."""
         self._adapter, self._world, self._pool, self._write, self._examine = adapter, world, pool, write, examine
+        self._began = False
 
     def __call__(self, step: Step, updates: Cohort, state: dict[str, Tensor]) -> None:
         self._examine(step, updates, state)
         server = self._adapter.server
         self._adapter.restore(state)
-        if step.index == self._world.first or step.done:
+        if step.done or (step.index == 0 and not self._began):  # a first round that nobody survives begins again
             server.evaluate(step.index, state["w"])
+        self._began = True
         if step.done and (self._world.held_out is not None or self._adapter.clients_evaluate):
             self._ask_clients(step, state)
         self._write(server.notes)
