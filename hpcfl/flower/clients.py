@@ -71,6 +71,10 @@ class Clients(ClientManager):
         places = stream(self._seed, "flower", *self._address, turn).permutation(len(able))[:num_clients]
         return [able[place] for place in places.tolist()]
 
+    def proxy(self, client: int) -> ClientProxy:
+        """The one of this number."""
+        return self._proxies[str(client)]
+
     def number(self, proxy: Any) -> int:
         """The client that a proxy stands for; ValueError if none of these."""
         if self._proxies.get(getattr(proxy, "cid", None)) is not proxy:

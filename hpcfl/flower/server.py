@@ -55,9 +55,9 @@ class Server:
         self, strategy: Any, dialect: Dialect, arrays: Arrays, world: World,
         properties: Callable[[int, dict[str, Any]], dict[str, Any]] | None = None,
     ):  # fmt: skip
-        """`properties`: (client, config) -> what the client says of itself, where it can be asked."""
+        """`properties`: (client, config) -> what a Flower client says of itself; hpcfl's own are not asked."""
         self.strategy, self._dialect, self._arrays, self._world = strategy, dialect, arrays, world
-        self._clients = Clients(world, properties, dialect.words)
+        self._clients, self._heeded = Clients(world, properties, dialect.words), properties is None
         self._first: Tensor | None = None
         self._packed: tuple[Tensor, Any] | None = None
         self.notes: list[dict[str, Any]] = []
@@ -82,16 +82,14 @@ class Server:
     def aggregate(self, server_round: int, brought: Sequence[Brought], failed: Mapping[int, str]) -> Tensor | None:
         """(P,) the next model from the clients' vectors, or None where it stays as it is."""
         method, words, dialect = "aggregate_fit", self._dialect.words, self._dialect
-        packed: dict[int, Any] = {}
+        vectors = {id(each.result): each.result for each in brought}  # one for all of them where it is their mean
+        own = len(vectors) == len(brought)
+        packed = {key: dialect.parameters(self._arrays.of(vector, writable=own)) for key, vector in vectors.items()}
         results = []
         for client, vector, examples, metrics in brought:
-            if id(vector) not in packed:
-                shared = len(brought) > 1 and vector is brought[1 - (client == brought[1].client)].result
-                packed[id(vector)] = dialect.parameters(self._arrays.of(vector, writable=not shared))
             result = words.FitRes(dialect.ok, packed[id(vector)], examples, metrics)
-            results.append((self._proxy(client), result))
+            results.append((self._clients.proxy(client), result))
             self._note(server_round, "fit", client, metrics)
-        del packed
         given = self._ask(method, server_round, server_round, results, self._failures(failed))
         parameters, metrics = self._pair(method, server_round, given, "(parameters or None, metrics)")
         self._note(server_round, method, -1, metrics)
@@ -116,7 +114,7 @@ class Server:
         results = []
         for client, loss, examples, metrics in brought:
             result = words.EvaluateRes(self._dialect.ok, loss, examples, metrics)
-            results.append((self._proxy(client), result))
+            results.append((self._clients.proxy(client), result))
             self._note(server_round, "client_evaluate", client, {**metrics, "loss": loss})
         given = self._ask(method, server_round, server_round, results, self._failures(failed))
         loss, metrics = self._pair(method, server_round, given, "(loss or None, metrics)")
@@ -165,7 +163,8 @@ class Server:
                     raise ValueError(f"client {client} twice")
                 if id(ins.parameters) not in vectors:
                     vectors[id(ins.parameters)] = self._vector(method, server_round, ins.parameters)
-                heeded = positive(config, EPOCHS, int), positive(config, RATES, float)
+                read = config if self._heeded else {}
+                heeded = positive(read, EPOCHS, int), positive(read, RATES, float)
                 chosen[client] = Chosen(vectors[id(ins.parameters)], config, *heeded)
         except (TypeError, ValueError, AttributeError) as failure:
             self._refuse(method, server_round, f"gave {failure}; should be pairs of a client and its instructions")
@@ -182,9 +181,6 @@ class Server:
 
     def _failures(self, failed: Mapping[int, str]) -> list[BaseException]:
         return [ClientFailure(client, reason) for client, reason in sorted(failed.items())]
-
-    def _proxy(self, client: int) -> Any:
-        return self._clients.all()[str(client)]
 
     def _note(self, server_round: int, method: str, client: int, metrics: Mapping[str, Any]) -> None:
         self.notes += [

@@ -85,12 +85,12 @@ def test_a_strategy_may_ask_clients_about_themselves():
     from flwr.common import GetPropertiesIns
 
     server = parts_of(client={"app": "flower_clients.client_fn"}, strategy=FEDAVG).strategy.server
-    proxy = server._clients.all()["1"]
+    proxy = server._clients.proxy(1)
     assert proxy.get_properties(GetPropertiesIns({"a": 1}), timeout=None, group_id=1).properties == {
         "samples": 240,
         "a": 1,
     }
-    own = parts_of(strategy=FEDAVG).strategy.server._clients.all()["1"]
+    own = parts_of(strategy=FEDAVG).strategy.server._clients.proxy(1)
     assert own.get_properties(GetPropertiesIns({}), None, None).properties["partition-id"] == 1
 
 
