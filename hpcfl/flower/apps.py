@@ -19,8 +19,9 @@ from hpcfl.flower.dialects import flwrs, read
 from hpcfl.flower.records import KEYS, USUAL, as_record, identify
 from hpcfl.flower.scalars import plain
 
-__all__ = ["Answer", "Clients", "Messaging", "app_of"]
+__all__ = ["Answer", "Fleet", "Messaging", "app_of"]
 
+REAL = float | int | np.floating
 LOSS = ("loss", "eval_loss", "eval-loss", "train_loss", "train-loss")
 EXAMPLES = ("num-examples", "num_examples")
 """Where a reply's metrics say these."""
@@ -57,53 +58,30 @@ class App:
         return self._contexts[client]
 
 
-class Clients(App):
+class Fleet(App):
     """Made by a class or a function, one for each job."""
 
     def __init__(self, name: str, make: Callable[..., Any], *given: Any):
         super().__init__(*given)
-        self._name, self._make = name, make
-        self._takes = self._arguments()
-
-    def _arguments(self) -> list[str]:
-        """What `make` takes, by name; JobError where it is something that only its caller can know."""
-        parameters = inspect.signature(self._make).parameters
-        takes = [
-            name for name, parameter in parameters.items() if parameter.kind.name.startswith(("POSITIONAL_O", "KEYW"))
-        ]
-        needed = [name for name in takes if parameters[name].default is inspect.Parameter.empty]
-        known = {*self._offers(0), *self._config}
-        if not isinstance(self._make, type) and len(needed) == 1 and needed[0] not in known:
-            parameter = parameters[needed[0]]  # a client_fn calls its one argument as it likes
-            self._first = "cid" if parameter.annotation in (str, "str") else "context"
-            return needed
-        self._first = None
-        if unknown := [name for name in needed if name not in known]:
-            raise JobError(
-                f"client.app = {self._name!r}: takes {', '.join(unknown)}, which hpcfl does not know; name the "
-                f"client_fn that makes such a client, or give it in the params (known: {', '.join(self._offers(0))})"
-            )
-        return [name for name in takes if name in known]
+        self._make = make
+        self._takes = taken(name, make, {*self._offers(0), *self._config})
 
     def _offers(self, client: int) -> dict[str, Any]:
+        node = self.context(client).node_config
         return {
-            "context": self.context(client), "cid": str(client), "partition_id": client,
-            "num_partitions": self._clients,
+            "context": self.context(client), "cid": str(client), "partition_id": node["partition-id"],
+            "num_partitions": node["num-partitions"],
         }  # fmt: skip
 
     def client(self, number: int) -> Any:
-        """The client, and in whose words it speaks: a NumPyClient wherever there is one inside."""
-        offers = self._offers(number)
-        if self._first:
-            made = self._make(offers[self._first])
-        else:
-            offers |= self._config
-            made = self._make(**{name: offers[name] for name in self._takes})
+        """The client; a NumPyClient wherever there is one inside."""
+        offers = {**self._offers(number), **self._config}
+        made = self._make(**{parameter: offers[offer] for parameter, offer in self._takes.items()})
         return getattr(made, "numpy_client", made)
 
     def fit(self, number: int, arrays: Sequence[np.ndarray], config: dict[str, Any]) -> Answer:
         """The client's training."""
-        client = self.client(number)
+        client, _ = self.client(number), config.pop(KEYS, None)
         if speaks_in_messages(client):
             given = self._answer(client.fit(self._ins("FitIns", arrays, config)))
             return Answer(
@@ -114,11 +92,11 @@ class Clients(App):
 
     def evaluate(self, number: int, arrays: Sequence[np.ndarray], config: dict[str, Any]) -> Answer:
         """The client's evaluation on its own test share."""
-        client = self.client(number)
+        client, _ = self.client(number), config.pop(KEYS, None)
         if speaks_in_messages(client):
             given = self._answer(client.evaluate(self._ins("EvaluateIns", arrays, config)))
             return Answer([], given.loss, given.num_examples, given.metrics)
-        found = three("evaluate", client.evaluate(list(arrays), config), float | int, "loss, examples, metrics")
+        found = three("evaluate", client.evaluate(list(arrays), config), REAL, "loss, examples, metrics")
         return Answer([], *found)
 
     def properties(self, number: int, config: dict[str, Any]) -> dict[str, Any]:
@@ -198,10 +176,28 @@ class Messaging(App):
         return content, metrics
 
 
-def app_of(name: str, found: Any, *given: Any) -> Clients | Messaging:
+def taken(name: str, make: Callable[..., Any], offers: set[str]) -> dict[str, str]:
+    """Parameter -> which of the offers it takes; JobError where it wants what only its caller can know.
+
+    A client_fn calls its one argument as it likes: it is the cid if it says so by its name or type, else the context.
+    """
+    parameters = inspect.signature(make).parameters
+    named = {key: each for key, each in parameters.items() if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)}
+    needed = [key for key, each in named.items() if each.default is each.empty]
+    if not isinstance(make, type) and len(needed) == 1 and needed[0] not in offers:
+        return {needed[0]: "cid" if named[needed[0]].annotation in (str, "str") else "context"}
+    if unknown := [key for key in needed if key not in offers]:
+        raise JobError(
+            f"client.app = {name!r}: takes {', '.join(unknown)}, which hpcfl does not know; name the client_fn that "
+            f"makes such a client, or give it in the params (known: {', '.join(sorted(offers))})"
+        )
+    return {key: key for key in named if key in offers}
+
+
+def app_of(name: str, found: Any, *given: Any) -> Fleet | Messaging:
     """The clients that a dotted path leads to."""
     is_app = any(base.__name__ == "ClientApp" for base in type(found).__mro__)
-    return Messaging(found, *given) if is_app else Clients(name, found, *given)
+    return Messaging(found, *given) if is_app else Fleet(name, found, *given)
 
 
 def speaks_in_messages(client: Any) -> bool:

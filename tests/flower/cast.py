@@ -169,3 +169,19 @@ class Momentum(Mean):
         loss, metrics = super().aggregate_evaluate(server_round, results, failures)
         self.best = min(self.best, loss)
         return loss, metrics
+
+
+class Adds:
+    """A client without flwr: it adds its number, and counts in its context."""
+
+    def __init__(self, context, step=1.0):
+        self.context, self.step = context, step
+
+    def fit(self, parameters, config):
+        self.context.state["seen"] = self.context.state.get("seen", 0) + 1
+        number = self.context.node_config["partition-id"]
+        arrays = [array + self.step * number for array in parameters]
+        return arrays, 1, {"seen": self.context.state["seen"], **self.context.run_config}
+
+    def evaluate(self, parameters, config):
+        return np.float32(parameters[0].mean()), 1, {"accuracy": 0.5}

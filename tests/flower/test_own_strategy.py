@@ -1,5 +1,7 @@
 """The six methods on hpcfl's rounds: what is asked when, who trains, and what becomes of the answers."""
 
+import sys
+
 import cast
 import numpy as np
 import pytest
@@ -131,6 +133,16 @@ def test_uploads_are_compressed_as_everybodys(compression):
     averaged = make_rounds(strategy=own("Mean"), **how)
     assert apart(averaged.w, make_rounds(**how).w) < 1e-6
     assert apart(averaged.w, make_rounds(strategy=own("Mean"), rounds=1).w) > 1e-6
+
+
+def test_flwr_is_needed_for_none_of_it(monkeypatch):
+    for name in [name for name in sys.modules if name.partition(".")[0] == "flwr"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "flwr", None)
+    found = make_rounds(strategy=own("Mean"), client={"app": {"name": "cast.Adds", "step": 0.5}})
+    np.testing.assert_allclose(found.w, found.parts.world.initial + 2 * 0.5 * 2.5, atol=1e-5)
+    assert [row["value"] for row in found.notes if row["name"] == "seen"] == [1] * 6 + [2] * 6
+    assert found.told("aggregate_evaluate", "accuracy") == {1: 0.5, 2: 0.5}
 
 
 def test_parameters_are_views_of_the_vector():
