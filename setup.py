@@ -13,7 +13,7 @@ ANALYSIS = [
     "pandas>=2.2",  # hpcfl.Results and hpcfl.load: tables as data frames
     "pyarrow>=14",  # hpcfl export: Parquet
 ]
-FLOWER = "flwr>=1.42"  # its messages and records are spoken to as of this version
+FLOWER = "flwr>=1.42; python_version >= '3.11'"  # what it is tested with, and that one's Pythons
 TENSORBOARD = "tensorboard>=2.15"  # PyTorch brings the writer, this the format
 
 setup(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,10 +16,13 @@ from hpcfl.flower.adapter import Adapter
 from hpcfl.flower.scalars import pack, plain, unpack
 from hpcfl.flower.server import Brought, Chosen, seeded
 from hpcfl.share import located
+from hpcfl.training import EXAMINED
 
 __all__ = ["Hosting"]
 
 State = dict[str, Tensor]
+REASON = 300
+"""Most letters of why a client could not evaluate: each may take six bytes."""
 WORDS = 512
 """What a client tells of its evaluation travels as float64 of four bytes each: so many."""
 LOSS = ("train_loss", "train-loss", "loss")
@@ -69,7 +73,7 @@ class Hosting(Adapter):
 
     def _examine(self, trainer: Any, job: Job, sent: State) -> tuple[float, ...]:
         """[examples, loss, words...]; of one that failed -1 examples, and why."""
-        client = trainer.client(job, {})
+        client = trainer.client(replace(job, visit=EXAMINED), {})
         trainer.seed(client)
         try:
             with seeded(client.seed, "evaluation", client.id, client.version):
@@ -77,7 +81,7 @@ class Hosting(Adapter):
                 answer = self._app.evaluate(client.id, arrays, unpack(sent["config"]))
             return (float(answer.examples), float(answer.loss), *words(answer.metrics))
         except Exception as failure:
-            return (-1.0, math.nan, *words(located(failure)[: 2 * WORDS]))
+            return (-1.0, math.nan, *words(located(failure)[:REASON]))
 
     # on the server
     def read(self, client: int, figures: Sequence[float]) -> Brought | str:
