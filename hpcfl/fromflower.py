@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from functools import partial
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,8 @@ def adapted(spec: JobSpec) -> Adapter | None:
     name, params = spec.strategy.name, dict(spec.strategy.params)
     if "." not in name or "+" in name:
         return None
+    if name.startswith("flwr.") and find_spec("flwr") is None:
+        raise JobError(f"strategy = {name!r}: is Flower's own, which is not installed: pip install 'hpcfl[flower]'")
     target = locate("strategy", name, {})
     mean = params.pop(MEAN, getattr(target, MEAN, False))
     if isinstance(target, type):

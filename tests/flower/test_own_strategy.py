@@ -143,6 +143,8 @@ def test_flwr_is_needed_for_none_of_it(monkeypatch):
     np.testing.assert_allclose(found.w, found.parts.world.initial + 2 * 0.5 * 2.5, atol=1e-5)
     assert [row["value"] for row in found.notes if row["name"] == "seen"] == [1] * 6 + [2] * 6
     assert found.told("aggregate_evaluate", "accuracy") == {1: 0.5, 2: 0.5}
+    with pytest.raises(JobError, match=r"Flower's own, which is not installed: pip install 'hpcfl\[flower\]'"):
+        parts_of(strategy="flwr.server.strategy.FedAvg")
 
 
 def test_parameters_are_views_of_the_vector():
