@@ -46,8 +46,11 @@ def clients(runs: Run | Iterable[Run], axes: Axes, labels: Sequence[str] = ()) -
 
 
 def last_own(run: Run) -> np.ndarray:
-    """(N,) each client's accuracy at the last evaluation, NaN for one that keeps nothing back."""
+    """(N,) each client's accuracy at the last evaluation, NaN for one that keeps nothing back; where none keeps
+    anything, that on the test set."""
     own = table(run, "own")
     if not len(own["step"]):
         raise ResultError(f"{run.path} has no accuracies of clients: run the job with client.test_size, say 0.2")
-    return own["accuracy"][own["step"] == own["step"][-1]]
+    last = own["step"] == own["step"][-1]
+    kept_back = own["accuracy"][last]
+    return own["test_accuracy"][last] if np.isnan(kept_back).all() and "test_accuracy" in own else kept_back

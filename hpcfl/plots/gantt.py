@@ -25,6 +25,8 @@ BAR = 0.85
 """Height of a bar in its lane."""
 MOST_EDGED = 150
 """Lanes up to which bars have an edge, which would cover thinner ones."""
+MOST_RANKS = 10
+"""Ranks up to which the legend has each; of more it has the first, the middle and the last."""
 VECTORS = 3000
 """Bars up to which a PDF or SVG keeps them as shapes."""
 LOST = {"failed": "xxxx", "straggler": "////", "dropped": "...."}
@@ -149,8 +151,10 @@ def _kinds(found: Jobs, by: str) -> dict[str, tuple[np.ndarray, Any, str | None]
     kinds: dict[str, tuple[np.ndarray, Any, str | None]] = {}
     if by == "client":
         ranks = np.unique(found.rank[good])
+        named = ranks if len(ranks) <= MOST_RANKS else ranks[[0, len(ranks) // 2, -1]]  # colours go from dark to light
         for rank, colour in zip(ranks, colours(len(ranks))):
-            kinds[f"rank {rank}"] = good & (found.rank == rank), colour, None
+            label = f"rank {rank}" if rank in named else f"_rank {rank}"
+            kinds[label] = good & (found.rank == rank), colour, None
     else:
         kinds["combined"] = good, COLOURS[0], None
     for word, hatch in LOST.items():

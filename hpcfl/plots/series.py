@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpcfl.analysis.columns import settings
-from hpcfl.checkpoint.identity import FREE
+from hpcfl.checkpoint.identity import is_free
 from hpcfl.errors import JobError
 from hpcfl.plots.tables import Run, many
 
@@ -51,11 +51,7 @@ def series(runs: Run | Iterable[Run], labels: Sequence[str] = ()) -> list[Series
 
 def _settings(run: Run) -> dict[str, Any]:
     """The keys that decide numbers, the seed apart."""
-    return {
-        key: value
-        for key, value in settings(run.job).items()
-        if key != "seed" and not any(f"{key}.".startswith(f"{free}.") for free in FREE)
-    }
+    return {key: value for key, value in settings(run.job).items() if key != "seed" and not is_free(key)}
 
 
 def _labels(runs: Sequence[Run]) -> list[str]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
+from hpcfl.errors import ResultError
 from hpcfl.federation import POOLED
 from hpcfl.plots.clients import last_own
 from hpcfl.plots.curves import evaluated
@@ -61,8 +62,11 @@ def reached(run: Run, own: bool = False) -> float:
     """The last accuracy on the test set; or on what the clients that train keep back, weighted by its size."""
     if not own:
         return float(evaluated(run, "accuracy")[1][-1])
-    trained = _trained(run)
-    accuracies, weights = last_own(run)[trained], table(run, "clients")["held_out"][trained]
+    trained, clients = _trained(run), table(run, "clients")
+    weights = clients["held_out"][trained] if "held_out" in clients else np.zeros(len(trained))
+    if not weights.any():
+        raise ResultError(f"{run.path} has no accuracies on own test parts: run the job with client.test_size, say 0.2")
+    accuracies = last_own(run)[trained]
     asked = np.isfinite(accuracies)
     return float(np.average(accuracies[asked], weights=weights[asked]))
 

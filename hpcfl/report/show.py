@@ -161,8 +161,8 @@ def staleness(run: Reader) -> Table:
     behind = (run.events["step"] - 1 - run.events["version"])[used]
     if not len(behind) or not behind.max():
         return table
-    middle, late = np.percentile(behind, (50, 90))
-    fact(table, "mean", f"{behind.mean():.2f}, median {middle:g}, 90 % below {late:g}, most {behind.max()}")
+    middle, late = np.median(behind), np.percentile(behind, 90, method="inverted_cdf")
+    fact(table, "mean", f"{behind.mean():.2f}, median {middle:g}, 90 % at most {late}, most {behind.max()}")
     edges = np.unique(np.linspace(0, behind.max() + 1, min(behind.max() + 1, BARS) + 1).round().astype(int))
     counts, _ = np.histogram(behind, edges)
     for low, high, count in zip(edges, edges[1:], counts):

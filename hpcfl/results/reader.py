@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from time import sleep
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import h5py
 import numpy as np
@@ -24,6 +24,8 @@ T = TypeVar("T")
 # A change of the file's structure takes a writer a millisecond or two; of a file that is damaged the user hears soon.
 TRIES = 20
 PAUSE_S = 0.01
+
+KINDS = {dict: "object", list: "list"}
 
 
 def open_results(path: Path) -> "Reader":
@@ -115,7 +117,7 @@ class Reader:
     @cached_property
     def job(self) -> dict:
         """The resolved job: every setting, with its default where the job file said nothing."""
-        return json.loads(self._text("job/resolved"))
+        return self._json("job/resolved", dict)
 
     @cached_property
     def job_text(self) -> str:
@@ -196,14 +198,11 @@ class Reader:
             kept = ", ".join(f"{name} of step {step}" for step, names in models.items() for name in names)
             raise ResultError(f"{self.path} holds no model {name!r} of step {step}; it holds {kept}")
         place = f"model/{step}/{name}"
-        vector, tensors = self._read(f"{place}/vector"), {}
-        for tensor in json.loads(self._text(f"{place}/layout")):
-            if tensor["kind"] == "constant":
-                values = np.array(tensor["value"], tensor["dtype"])
-            else:
-                values = vector[tensor["start"] : tensor["stop"]]
-            tensors[tensor["name"]] = values.reshape(tensor["shape"])
-        return tensors
+        vector, layout = self._read(f"{place}/vector"), self._json(f"{place}/layout", list)
+        try:
+            return {tensor["name"]: _tensor(vector, tensor) for tensor in layout}
+        except (KeyError, TypeError, ValueError) as error:
+            raise ResultError(trouble(self.path, f"/{place}/layout", error)) from error
 
     def close(self) -> None:
         if self._file is not None:
@@ -220,6 +219,15 @@ class Reader:
 
     def _text(self, place: str) -> str:
         return str(self._read(place))
+
+    def _json(self, place: str, kind: type[T]) -> T:
+        try:
+            found = json.loads(self._text(place))
+        except ValueError as error:
+            raise ResultError(trouble(self.path, f"/{place}", error)) from error
+        if not isinstance(found, kind):
+            raise ResultError(f"cannot read /{place} of {self.path}: it is no {KINDS[kind]} in JSON")
+        return found
 
     def _read(self, place: str, rows: int | None = None) -> object:
         """An array, of a table its first `rows`, or a scalar's plain value; text as str."""
@@ -239,6 +247,13 @@ class Reader:
                     raise ResultError(trouble(self.path, place, error)) from error
                 sleep(PAUSE_S)
         raise AssertionError("the last try returns or raises")
+
+
+def _tensor(vector: np.ndarray, tensor: Mapping[str, Any]) -> np.ndarray:
+    """What the layout of a model says of one tensor."""
+    constant = tensor["kind"] == "constant"
+    found = np.array(tensor["value"], tensor["dtype"]) if constant else vector[tensor["start"] : tensor["stop"]]
+    return found.reshape(tensor["shape"])
 
 
 def _datasets(group: h5py.Group) -> list[str]:

@@ -116,6 +116,8 @@ def write_sharing(group: h5py.Group, family: Any) -> None:
     )  # fmt: skip
     for column, values in zip(SHARING, columns):
         describe(group.create_dataset(column.name, data=values, dtype=values.dtype), column)
+    for column in SHARING:
+        share_dimension(group[column.name], 0, group["tensor"])
     share_dimension(group["architectures"], 1, group["architecture"])
     share_dimension(group["clients"], 0, group["architecture"])
 

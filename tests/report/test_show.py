@@ -104,7 +104,7 @@ def test_the_clients_own_models_are_told_where_there_are_any(tmp_path):
 def test_staleness_is_summed_up(tmp_path):
     write(tmp_path / "run.h5", [0.5] * 4, behind=2)
     text = shown(tmp_path / "run.h5")
-    assert "mean 0.42, median 0, 90 % below 1.9, most 2" in text  # 0 1 2 2 of client 2, and eight times 0
+    assert "mean 0.42, median 0, 90 % at most 2, most 2" in text  # 0 1 2 2 of client 2, and eight times 0
     assert re.search(r"^ ?0 #{40} 9$", text, re.M)
     assert re.search(r"^ ?2 #{9} 2$", text, re.M)
 
