@@ -90,7 +90,7 @@ def exported(generation):
     return classes - {"Strategy", "Result"}
 
 
-@pytest.mark.parametrize(("place", "generation"), enumerate(GENERATIONS))
+@pytest.mark.parametrize(("place", "generation"), list(enumerate(GENERATIONS)))
 def test_all_that_is_exported_is_in_the_table(place, generation):
     known = {name for name, cases in WORK.items() if cases[place] is not None}
     assert exported(generation) - NOT.keys() == known
