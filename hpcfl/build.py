@@ -38,6 +38,9 @@ from hpcfl.federation import (
     reach_modules,
 )
 from hpcfl.flat import Layout
+from hpcfl.flower.adapter import Adapter
+from hpcfl.flower.rounds import Rounds
+from hpcfl.fromflower import adapt
 from hpcfl.jobfile import JobFile
 from hpcfl.launch import Placement
 from hpcfl.models import INITIALISERS, MODELS
@@ -66,7 +69,7 @@ HOOKS = (
     "recorded",
     "mixing",
 )
-UPLOADS = ("examples", "clients", "each", "neighbours")
+UPLOADS = ("examples", "clients", "each", "bytes", "neighbours")
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,7 @@ def assemble(job: JobFile, device: torch.device, *, trains: bool, serves: bool) 
     strategy = build_strategy(spec)
     schedule = build_schedule(spec)
     require_rounds(spec, strategy, schedule)
+    schedule = Rounds(strategy, schedule) if isinstance(strategy, Adapter) else schedule
     dataset = load(
         spec.data.name, root=find_root(spec.data.root, os.environ), params=spec.data.params,
         cache=find_cache(spec.data.cache, os.environ), stage=find_stage(spec.data.stage, os.environ),
@@ -161,6 +165,8 @@ def assemble(job: JobFile, device: torch.device, *, trains: bool, serves: bool) 
         world, strategy, modules[0], build_recipe(spec, dataset.classes), train, parts, device,
         held_out if spec.client.test_size else None, spec.server.test_batch_size, modules[1:], test,
     )  # fmt: skip
+    if isinstance(strategy, Adapter):
+        strategy.begin(world, trainer, serves)
     trainer.stacks = stacks_learners(spec, trainer)
     execution = Execution(trainer, choose(spec, schedule, trainer))
     if trains and device.type == "cuda":
@@ -171,12 +177,7 @@ def assemble(job: JobFile, device: torch.device, *, trains: bool, serves: bool) 
 
 def build_strategy(spec: JobSpec) -> Any:
     """The algorithm, from its own fields; what it uploads is checked here, where the mistake is one message."""
-    target, params = combined(spec.strategy.name), dict(spec.strategy.params)
-    for field in getattr(target, "optimizers", ()):
-        if field in params:
-            key = f"strategy.{field}"
-            params[field] = optimizer_of(key, component(key, params[field]))
-    strategy = construct("strategy", target, params)
+    strategy = adapt(spec) or build_algorithm(spec)
     if missing := [name for name in HOOKS if not hasattr(strategy, name)]:
         raise JobError(f"strategy = {spec.strategy.name!r}: lacks {', '.join(missing)}; derive it from hpcfl's FedAvg")
     for name, how in strategy.uploads.items():
@@ -186,6 +187,16 @@ def build_strategy(spec: JobSpec) -> Any:
             )
     given = spec.communication.compression.name
     return strategy if given == "none" else feed_back(strategy, given, build_compression(spec))
+
+
+def build_algorithm(spec: JobSpec) -> Any:
+    """What the name stands for, built; those of its fields that are optimizers are built first."""
+    target, params = combined(spec.strategy.name), dict(spec.strategy.params)
+    for field in getattr(target, "optimizers", ()):
+        if field in params:
+            key = f"strategy.{field}"
+            params[field] = optimizer_of(key, component(key, params[field]))
+    return construct("strategy", target, params)
 
 
 def combined(name: str) -> Any:

@@ -16,7 +16,7 @@ from hpcfl.batched import Batched
 from hpcfl.checkpoint.vault import Report, Vault, home
 from hpcfl.core import Cohort, Job, Program, Send, Step, Update, World, deal, programs, singly
 from hpcfl.hindsight import Hindsight, Lane
-from hpcfl.messages import STOP, Keep, Order, decode_reason, encode_reason, hear_order, say_order
+from hpcfl.messages import STOP, Keep, Order, alike, decode_reason, encode_reason, hear_order, say_order
 from hpcfl.mixing import Mixer
 from hpcfl.share import Share, Sums, examine
 from hpcfl.training import Trainer
@@ -153,10 +153,13 @@ class Collective:
             self._transport.reduce(total.total)
         communicating = self._broadcast_s + perf_counter() - begin
         reports = self._report(hands, share, communicating)
-        device = self._trainer.device
-        brought = [name for name in share.kept if name not in self._mixer.names]
-        each = {name: self._bring(reports, share.kept[name], failed=False).to(device) for name in brought}
-        reasons = self._bring(reports, [encode_reason(reason) for reason in share.reasons], failed=True)
+        device, uploads = self._trainer.device, self._trainer.strategy.uploads
+        each = {
+            name: self._bring(reports, kept, failed=False, text=uploads[name] == "bytes").to(device)
+            for name, kept in share.kept.items()
+            if name not in self._mixer.names
+        }
+        reasons = self._bring(reports, [encode_reason(reason) for reason in share.reasons], failed=True, text=True)
         return (
             share,
             hands,
@@ -219,27 +222,28 @@ class Collective:
         table[: len(rows)] = torch.tensor(rows, dtype=torch.float64)
         return [report[: 1 + int(report[0, 0])].tolist() for report in self._transport.gather(table)]
 
-    def _bring(self, reports: list[Account], own: list[Tensor], failed: bool) -> Tensor:
+    def _bring(self, reports: list[Account], own: list[Tensor], failed: bool, text: bool) -> Tensor:
         """On rank 0 (n, ...): a tensor from each client that succeeded (or failed), by client id.
 
-        Each rank that has any, as rank 0 knows from the reports, sends its own in one piece.
+        Each rank that has any, as rank 0 knows from the reports, sends its own in one piece. `text`: of bytes, shorter
+        ones with zeros behind them.
         """
         if self._transport.rank:
             if own:
-                stacked = torch.stack(own)
+                stacked = torch.stack(alike(own) if text else own)
                 self._transport.send(torch.tensor([stacked.dim(), *stacked.shape, *[0] * 8][:8]), 0)
                 self._transport.send(stacked, 0)
             return torch.empty(0)
-        pieces = [torch.stack(own)] if own else []
+        pieces = [torch.stack(alike(own) if text else own)] if own else []
         for rank, report in enumerate(reports):
             if rank and _clients([report], failed):
                 shape = torch.zeros(8, dtype=torch.int64)
                 self._transport.recv(shape, rank)
-                dtype = torch.uint8 if failed else torch.float32
+                dtype = torch.uint8 if text else torch.float32
                 pieces.append(torch.empty(shape[1 : 1 + int(shape[0])].tolist(), dtype=dtype))
                 self._transport.recv(pieces[-1], rank)
         came = [int(row[0]) for report in reports for row in report[1:] if row[4] == failed]
-        return torch.cat(pieces)[torch.tensor(came).argsort()] if pieces else torch.empty(0)
+        return torch.cat(alike(pieces) if text else pieces)[torch.tensor(came).argsort()] if pieces else torch.empty(0)
 
     def _account(self, share: Share, reports: list[Account], each: dict[str, Tensor]) -> None:
         """Seconds and bytes of the step, on rank 0."""

@@ -21,6 +21,8 @@ from hpcfl.environment import describe
 from hpcfl.errors import HpcflError, RankError, Refused
 from hpcfl.farm import Farm
 from hpcfl.federation import build_compression
+from hpcfl.flower.adapter import Adapter
+from hpcfl.flower.evaluation import Evaluation
 from hpcfl.jobfile import JobFile
 from hpcfl.launch import Placement
 from hpcfl.past import Past, recall
@@ -118,7 +120,10 @@ def serve(
         steps, at = past.steps(parts, pool, keeper)
         least = 0 if overlaps(parts.schedule) else spec.server.min_clients
         with keeper:
-            engine.run(world, parts.strategy, steps, pool, record, least, record.examine, keeper, at)
+            examine = record.examine
+            if isinstance(parts.strategy, Adapter):
+                examine = Evaluation(parts.strategy, world, pool, writer.metrics, record.examine)
+            engine.run(world, parts.strategy, steps, pool, record, least, examine, keeper, at)
         outlook.ask = say_once_more if keeper.ends else None
         pool.close()
         if not keeper.ends:

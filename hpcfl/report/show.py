@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from hpcfl.report.metrics import metrics
 from hpcfl.report.sharing import sharing, versions
 from hpcfl.results import Reader, open_results
 from hpcfl.results.format import STATUS
@@ -46,6 +47,7 @@ def show(path: Path, console: Console, *, shared: bool = False) -> None:
             "": summary(run),
             "architectures": versions(run),
             "rounds": rounds(run),
+            "metrics": metrics(run),
             "failures": failures(run),
             "staleness": staleness(run),
             "time and traffic": costs(run),
