@@ -19,6 +19,7 @@ BARS = 10
 """Most bars of the staleness histogram."""
 ROWS = 20
 
+UNSEEN = "unseen_accuracy"
 OWN = ("client_accuracy", "client_accuracy_low")
 
 PARTS = ("training", "communicating", "aggregating", "evaluating")
@@ -75,6 +76,9 @@ def summary(run: Reader) -> Table:
     if len(asked := np.flatnonzero(~np.isnan(own))):
         last = asked[-1]
         fact(table, "clients' own", f"{own[last]:.4f} on their held-out samples, nine of ten at least {low[last]:.4f}")
+    unseen = run.rounds[UNSEEN] if UNSEEN in run.rounds else np.zeros(0)
+    if len(asked := np.flatnonzero(~np.isnan(unseen))):
+        fact(table, "never trained", f"{unseen[asked[-1]]:.4f} on the held-out samples of clients that only adapt")
     fact(table, "strategy", component(job.get("strategy")))
     models = (job.get("client") or {}).get("models") or [job.get("model")]
     fact(table, "model", ", ".join(component(model) for model in models))

@@ -96,6 +96,7 @@ def test_the_clients_own_models_are_told_where_there_are_any(tmp_path):
         writer.step(row(2, 0.75))
     text = shown(tmp_path / "run.h5")
     assert "clients' own 0.6250 on their held-out samples, nine of ten at least 0.2500" in text
+    assert "never trained 0.1250 on the held-out samples of clients that only adapt" in text
     assert "accuracy clients' own loss" in text
     write(tmp_path / "other.h5", [0.5])
     assert "clients' own" not in shown(tmp_path / "other.h5")
