@@ -23,6 +23,7 @@ DASHBOARD = [
     "waitress>=3.0.1",  # the server
     "pillow>=10.3",  # pictures to judge
 ]
+FLOWER = "flwr>=1.42; python_version >= '3.11'"  # what it is tested with, and that one's Pythons
 TENSORBOARD = "tensorboard>=2.15"  # PyTorch brings the writer, this the format
 
 setup(
@@ -60,6 +61,7 @@ setup(
         "privacy": [PRIVACY],  # [privacy]: epsilon, accounted for
         "wandb": [WANDB],  # [tracking] wandb: curves in Weights & Biases
         "tensorboard": [TENSORBOARD],  # [tracking] tensorboard: its event files
+        "flower": [FLOWER],  # Flower's own strategies and clients; hpcfl.flower.Strategy needs none of it
         "plot": [MATPLOTLIB],  # hpcfl plot: figures
         "analysis": ANALYSIS,
         "dashboard": DASHBOARD,  # hpcfl dashboard: a web site over the runs
@@ -77,6 +79,7 @@ setup(
             WANDB,  # tracking is tested with the real ones
             TENSORBOARD,
             PRIVACY,  # epsilon is tested with the real accountant
+            FLOWER,  # its strategies and clients are tested with the real ones
         ],
     },
 )

@@ -37,6 +37,9 @@ from hpcfl.federation import (
     reach_modules,
 )
 from hpcfl.flat import Layout
+from hpcfl.flower.adapter import Adapter
+from hpcfl.flower.rounds import Rounds
+from hpcfl.fromflower import adapt
 from hpcfl.jobfile import JobFile
 from hpcfl.launch import Placement
 from hpcfl.models import INITIALISERS, MODELS
@@ -66,7 +69,7 @@ HOOKS = (
     "recorded",
     "mixing",
 )
-UPLOADS = ("examples", "clients", "each", "neighbours")
+UPLOADS = ("examples", "clients", "each", "bytes", "neighbours")
 
 
 @dataclass(frozen=True)
@@ -94,12 +97,6 @@ class Parts:
         """The name of each client's."""
         family = self.world.family
         return [family.names[number] for number in family.of] if family else [self.name] * len(self.world.everyone)
-
-    @property
-    def byzantine(self) -> np.ndarray:
-        """(N,) 1 for a client that lies on purpose, else 0."""
-        liars = getattr(self.strategy, "liars", frozenset())
-        return np.isin(np.arange(len(self.world.everyone)), list(liars)).astype(np.int64)
 
     @property
     def batched(self) -> Batched | None:
@@ -144,6 +141,7 @@ def assemble(job: JobFile, device: torch.device, *, trains: bool, serves: bool) 
     parts, held_out = hold_out(spec, dataset.y_train, dealt)
     parts = cut(spec, parts)
     strategy = impose(spec, strategy, len(parts) - spec.client.test_clients)
+    schedule = Rounds(strategy, schedule) if isinstance(strategy, Adapter) else schedule
     models, of = deal_models(spec, len(parts))
     key = "client.models" if spec.client.models else "model"
     modules = [build_model(spec, key, model, dataset) for model in models]
@@ -170,6 +168,8 @@ def assemble(job: JobFile, device: torch.device, *, trains: bool, serves: bool) 
         world, strategy, modules[0], build_recipe(spec, dataset.classes), train, parts, device,
         held_out if spec.client.test_size else None, spec.server.test_batch_size, modules[1:], test,
     )  # fmt: skip
+    if isinstance(strategy, Adapter):
+        strategy.begin(world, trainer, serves)
     trainer.stacks, trainer.splits = stacks_learners(spec, trainer), spec.client.out_of_memory == "split"
     execution = Execution(trainer, choose(spec, schedule, trainer))
     if trains and device.type == "cuda":
@@ -181,12 +181,7 @@ def assemble(job: JobFile, device: torch.device, *, trains: bool, serves: bool) 
 
 def build_strategy(spec: JobSpec) -> Any:
     """The algorithm, from its own fields; what it uploads is checked here, where the mistake is one message."""
-    target, params = combined(spec.strategy.name), dict(spec.strategy.params)
-    for field in getattr(target, "optimizers", ()):
-        if field in params:
-            key = f"strategy.{field}"
-            params[field] = optimizer_of(key, component(key, params[field]))
-    strategy = construct("strategy", target, params)
+    strategy = adapt(spec) or build_algorithm(spec)
     if missing := [name for name in HOOKS if not hasattr(strategy, name)]:
         raise JobError(f"strategy = {spec.strategy.name!r}: lacks {', '.join(missing)}; derive it from hpcfl's FedAvg")
     for name, how in strategy.uploads.items():
@@ -195,6 +190,16 @@ def build_strategy(spec: JobSpec) -> Any:
                 f"strategy = {spec.strategy.name!r}: uploads[{name!r}] = {how!r}; valid: {', '.join(UPLOADS)}"
             )
     return strategy
+
+
+def build_algorithm(spec: JobSpec) -> Any:
+    """What the name stands for, built; those of its fields that are optimizers are built first."""
+    target, params = combined(spec.strategy.name), dict(spec.strategy.params)
+    for field in getattr(target, "optimizers", ()):
+        if field in params:
+            key = f"strategy.{field}"
+            params[field] = optimizer_of(key, component(key, params[field]))
+    return construct("strategy", target, params)
 
 
 def combined(name: str) -> Any:

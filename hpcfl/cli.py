@@ -154,7 +154,7 @@ def bench(
     Workloads: w1, bound by training; w2, by overhead; w3, by memory; traffic; async; all of these where none is named.
     cifar, for a GPU, on CIFAR-10 or synthetic data; vgg, deep.
     For a JOB file its settings of `execution` are compared. checkpoint times rounds with one each (in the folder at
-    hand), startup (alone) the way to the first round.
+    hand), flower a strategy of flwr, startup (alone) the way to the first round.
     """
     placement, _ = take_place()
     from hpcfl.transport.rendezvous import meet

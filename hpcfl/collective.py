@@ -16,7 +16,7 @@ from hpcfl.batched import Batched
 from hpcfl.checkpoint.vault import Report, Vault, home
 from hpcfl.core import Cohort, Job, Program, Send, Step, Update, World, deal, programs, singly
 from hpcfl.hindsight import Hindsight, Lane
-from hpcfl.messages import STOP, Keep, Order, decode_reason, encode_reason, hear_order, say_order
+from hpcfl.messages import STOP, Keep, Order, alike, decode_reason, encode_reason, hear_order, say_order
 from hpcfl.mixing import Mixer
 from hpcfl.share import Share, Sums, examine
 from hpcfl.training import Trainer
@@ -50,7 +50,7 @@ class Collective:
         self._order = Order((), (), {})
         self._broadcast_s = 0.0
         self.seconds = {"training": 0.0, "communicating": 0.0}
-        """Of the last step: the busiest rank's training, and the pure cost of its broadcast and reduce."""
+        """Of the last step: the busiest rank's training, and what broadcast, reduce and mixing took by themselves."""
         self.bytes_down = self.bytes_up = 0
         """What the last step's broadcasts, reductions and mixings carried, each tensor counted once, what client ranks
         sent one another as up; small headers are not counted."""
@@ -155,13 +155,15 @@ class Collective:
             self._transport.reduce(total.total)
         communicating = self._broadcast_s + perf_counter() - begin
         reports = self._report(hands, share, communicating)
-        device = self._trainer.device
+        device, uploads = self._trainer.device, self._trainer.strategy.uploads
         each = {
-            name: [value.to(device) for value in self._bring(reports, kept, failed=False)]
+            name: [
+                value.to(device) for value in self._bring(reports, kept, failed=False, text=uploads[name] == "bytes")
+            ]
             for name, kept in share.kept.items()
             if name not in self._mixer.names
         }
-        reasons = self._bring(reports, [encode_reason(reason) for reason in share.reasons], failed=True)
+        reasons = self._bring(reports, [encode_reason(reason) for reason in share.reasons], failed=True, text=True)
         return (
             share,
             hands,
@@ -224,14 +226,15 @@ class Collective:
         table[: len(rows)] = torch.tensor(rows, dtype=torch.float64)
         return [report[: 1 + int(report[0, 0])].tolist() for report in self._transport.gather(table)]
 
-    def _bring(self, reports: list[Account], own: list[Tensor], failed: bool) -> list[Tensor]:
+    def _bring(self, reports: list[Account], own: list[Tensor], failed: bool, text: bool) -> list[Tensor]:
         """On rank 0 a tensor from each client that succeeded (or failed), by client id, where it arrived: no copy.
 
-        Each rank that has any, as rank 0 knows from the reports, sends its own in one piece.
+        Each rank that has any, as rank 0 knows from the reports, sends its own in one piece. `text`: of bytes, shorter
+        ones with zeros behind them.
         """
         if self._transport.rank:
             if own:
-                stacked = torch.stack(own)
+                stacked = torch.stack(alike(own) if text else own)
                 self._transport.send(torch.tensor([stacked.dim(), *stacked.shape, *[0] * 8][:8]), 0)
                 self._transport.send(stacked, 0)
             return []
@@ -240,11 +243,12 @@ class Collective:
             if rank and _clients([report], failed):
                 shape = torch.zeros(8, dtype=torch.int64)
                 self._transport.recv(shape, rank)
-                dtype = torch.uint8 if failed else torch.float32
+                dtype = torch.uint8 if text else torch.float32
                 piece = torch.empty(shape[1 : 1 + int(shape[0])].tolist(), dtype=dtype)
                 self._transport.recv(piece, rank)
                 rows.extend(piece)
         came = [int(row[0]) for report in reports for row in report[1:] if row[4] == failed]
+        rows = alike(rows) if text and rows else rows
         return [rows[place] for place in sorted(range(len(came)), key=came.__getitem__)]
 
     def _account(self, share: Share, reports: list[Account], each: dict[str, list[Tensor]]) -> None:

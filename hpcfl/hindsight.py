@@ -111,7 +111,7 @@ class Hindsight(Share):
             return
         known = self._found([fit.loss[None], *(largest_of_each(value[None]) for value in uploads.values())])
         good = self._good(known, uploads)[0]
-        self._take(job, {name: torch.where(good, value, 0.0) for name, value in uploads.items()})
+        self._take(job, {name: torch.where(good, value, 0) for name, value in uploads.items()})
         self._measured.append((job, fit.steps, fit.examples, list(uploads)))
 
     def _found(self, columns: list[Tensor]) -> Tensor:

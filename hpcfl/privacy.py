@@ -74,7 +74,8 @@ def make_private(strategy: Any, spec: JobSpec, able: list[str]) -> Any:
         )
     kind = type(strategy)
     private = object.__new__(type(kind.__name__, (Private, kind), {"privacy": privacy, "seed": spec.seed}))
-    vars(private).update(vars(strategy))  # a frozen dataclass has no other way in
+    own = {name: value for name, value in vars(strategy).items() if name != "uploads"}  # clients count alike
+    vars(private).update(own)  # a frozen dataclass has no other way in
     return private
 
 

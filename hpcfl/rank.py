@@ -22,6 +22,8 @@ from hpcfl.errors import HpcflError, RankError, Refused
 from hpcfl.farm import Farm
 from hpcfl.faults import damaged
 from hpcfl.federation import build_compression
+from hpcfl.flower.adapter import Adapter
+from hpcfl.flower.evaluation import Evaluation
 from hpcfl.jobfile import JobFile
 from hpcfl.launch import Placement
 from hpcfl.past import Past, recall
@@ -92,7 +94,7 @@ def serve(
         "delay": world.devices.delay_s,
         **({} if world.held_out is None else {"held_out": world.held_out}),
         **({"unseen": 1 * (np.arange(len(world.everyone)) >= world.clients)} if world.unseen is not None else {}),
-        **({"byzantine": parts.byzantine} if spec.faults else {}),
+        **({"byzantine": 1 * np.isin(range(len(world.everyone)), [*parts.strategy.liars])} if spec.faults else {}),
         "architecture": np.array(parts.architectures, dtype=object),
     }
     # Open MPI gives rank 0 a terminal of its own, whatever its output really goes to
@@ -122,7 +124,10 @@ def serve(
         steps, at = past.steps(parts, pool, keeper)
         least = 0 if overlaps(parts.schedule) else spec.server.min_clients
         with keeper:
-            engine.run(world, parts.strategy, steps, pool, record, least, record.examine, keeper, at)
+            examine = record.examine
+            if isinstance(parts.strategy, Adapter):
+                examine = Evaluation(parts.strategy, world, pool, writer.metrics, record.examine)
+            engine.run(world, parts.strategy, steps, pool, record, least, examine, keeper, at)
         outlook.ask = say_once_more if keeper.ends else None
         pool.close()
         if not keeper.ends:

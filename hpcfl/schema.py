@@ -187,6 +187,9 @@ class Client(Section):
     test_clients: Annotated[int, Field(ge=0)] = 0
     """The last so many clients never train: at every evaluation each takes the model as a newcomer does (fits what the
     algorithm fits at home), and is examined on its held-out share."""
+    app: Component | None = None
+    """A Flower client to train and evaluate in place of hpcfl's: the dotted path of a NumPyClient, of a client_fn or of
+    a ClientApp, with params for its constructor or its context's run_config. Needs a strategy with Flower's methods."""
     slices: Positive = 1
     """Cut each client's training samples at random in so many slices; it trains on one, round by round the next."""
     lr: Rate = 0.01

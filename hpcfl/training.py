@@ -39,6 +39,8 @@ class Fit(Learners):
         """Samples seen so far."""
         self.loss = torch.zeros((), dtype=torch.float64, device=trainer.device)
         """Sum of the training loss over the samples seen."""
+        self.measures = True
+        """Whether that is known: a Flower client may keep it to itself."""
         self.client = client
         self._trainer, self._sent = trainer, sent
         self._batches = client.stream("batches")
@@ -247,7 +249,7 @@ class Trainer:
             index=index if end - begin == len(index) else index[begin:end],
             counts=counts,
             epochs=job.epochs,
-            lr=rates[min(job.version, len(rates) - 1)],
+            lr=rates[min(job.version, len(rates) - 1)] if job.lr is None else job.lr,
             loss=self.recipe.loss,
             seed=self._world.seed,
             layout=self.layout,

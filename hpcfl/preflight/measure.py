@@ -52,7 +52,7 @@ def calibrate(job: JobFile, steps: Sequence[Step]) -> Costs:
         step_s = time_program(parts, cohort, order)
     how = parts.strategy.uploads
     mixed_bytes = 4 * sum(uploads[name].numel() for name in uploads if how[name] == "neighbours")
-    averaged = sum(uploads[name].numel() for name in uploads if how[name] != "each")
+    averaged = sum(uploads[name].numel() for name in uploads if how[name] not in ("each", "bytes"))
     size = 4 * max(len(parts.world.initial), parts.trainer.of(longest.client).layout.size)
     cuda = device.type == "cuda"
     # on a GPU the samples and the models lie there; what the process itself holds was measured with all of them

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from hpcfl.report.metrics import metrics
 from hpcfl.report.sharing import sharing, versions
 from hpcfl.results import Reader, open_results
 from hpcfl.results.format import COMBINED, STATUS
@@ -18,6 +19,7 @@ BARS = 10
 """Most bars of the staleness histogram."""
 ROWS = 20
 
+UNSEEN = "unseen_accuracy"
 OWN = ("client_accuracy", "client_accuracy_low")
 
 PARTS = ("training", "communicating", "aggregating", "evaluating")
@@ -46,6 +48,7 @@ def show(path: Path, console: Console, *, shared: bool = False) -> None:
             "": summary(run),
             "architectures": versions(run),
             "rounds": rounds(run),
+            "metrics": metrics(run),
             "failures": failures(run),
             "staleness": staleness(run),
             "time and traffic": costs(run),
@@ -73,6 +76,9 @@ def summary(run: Reader) -> Table:
     if len(asked := np.flatnonzero(~np.isnan(own))):
         last = asked[-1]
         fact(table, "clients' own", f"{own[last]:.4f} on their held-out samples, nine of ten at least {low[last]:.4f}")
+    unseen = run.rounds[UNSEEN] if UNSEEN in run.rounds else np.zeros(0)
+    if len(asked := np.flatnonzero(~np.isnan(unseen))):
+        fact(table, "never trained", f"{unseen[asked[-1]]:.4f} on the held-out samples of clients that only adapt")
     fact(table, "strategy", component(job.get("strategy")))
     if privacy := job.get("privacy"):
         spent = f"epsilon {run.rounds['epsilon'][-1]:.4g} at delta {privacy['delta']:g}" if len(step) else "nothing yet"

@@ -13,6 +13,7 @@ COMBINED = ("ok", "corrupted")
 """Those of updates that were combined."""
 
 REASON_BYTES = 256
+TEXT_BYTES = 256
 
 
 class Column(NamedTuple):
@@ -96,6 +97,18 @@ SHARING = (
     Column("numbers", "<i8", "", "its numbers"),
     Column("averaged", "<u1", "", "1: the clients of these architectures average it; 0: it stays at home with each"),
     Column("architectures", "<u1", "", "1 for each architecture that has it in common with the others of the row"),
+)
+
+# What a strategy with Flower's methods, and its clients, say of a step: as many rows as they like.
+METRICS = (
+    Column("step", "<i4", "", "the server's step"),
+    Column(
+        "method", h5py.string_dtype("utf-8", 24), "", "the strategy's method, or the client's: fit, client_evaluate"
+    ),
+    Column("client", "<i4", "", "the client that said it; -1 for the server"),
+    Column("name", h5py.string_dtype("utf-8", 64), "", "what was measured"),
+    Column("value", "<f8", "", "its value; NaN for text"),
+    Column("text", h5py.string_dtype("utf-8", TEXT_BYTES), "", "its value where that is text; bytes in base64"),
 )
 
 PARTITION = Column("client", "<i4", "", "the client that holds the training sample; -1 for none")

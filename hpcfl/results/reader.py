@@ -14,7 +14,7 @@ from h5py import h5d
 
 from hpcfl.errors import ResultError
 from hpcfl.results.continued import RESTARTS
-from hpcfl.results.format import OWN, TABLES
+from hpcfl.results.format import METRICS, OWN, TABLES
 from hpcfl.results.opening import open_content, open_file, plain, trouble, values
 
 __all__ = ["Columns", "Reader", "open_results"]
@@ -58,8 +58,8 @@ class Columns(Mapping):
 class Reader:
     """A result file, as it was when it was opened: what a running job adds later is not seen.
 
-    rounds, events, failures, clients, own and sharing are mappings of column names to arrays, with only whole steps in
-    them.
+    rounds, events, failures, clients, own, metrics and sharing are mappings of column names to arrays, with only whole
+    steps in them.
     """
 
     def __init__(self, path: Path):
@@ -70,7 +70,8 @@ class Reader:
             rows = self._again(self._committed)
             self.rounds, self.events, self.failures = (self._columns(name, rows[name]) for name in TABLES)
             self.clients = self._columns("clients")
-            self.own = self._evaluations()
+            self.own = self._by_step("clients/own", OWN)
+            self.metrics = self._by_step("metrics", [column.name for column in METRICS])
             shares = self._again(lambda file: "sharing" in file, "sharing")
             self.sharing = self._columns("sharing") if shares else Columns(self._read, ())
         except ResultError:
@@ -81,9 +82,10 @@ class Reader:
         names = self._again(lambda file: list(file[place]) if rows is not None else _datasets(file[place]), place)
         return Columns(lambda name: self._read(f"{place}/{name}", rows), names)
 
-    def _evaluations(self) -> Columns:
-        """Of the clients' own models: step (E,), loss and accuracy (E, N); empty where none were evaluated."""
-        place, last = "clients/own", self.rounds["step"][-1]
+    def _by_step(self, place: str, known: Sequence[str]) -> Columns:
+        """A table of which the rows of recorded steps count: /clients/own has step (E,), loss and accuracy (E, N), and
+        /metrics a row per value. Empty where the file has none."""
+        last = self.rounds["step"][-1]
 
         def rows(file: h5py.File) -> int | None:
             if place not in file:
@@ -94,7 +96,8 @@ class Reader:
         count = self._again(rows, place)
         if count is None:
             return Columns(self._read, ())
-        names = [name for name in ("step", *OWN) if name in self._again(lambda file: _datasets(file[place]), place)]
+        there = self._again(lambda file: _datasets(file[place]), place)
+        names = [name for name in dict.fromkeys(("step", *known)) if name in there]
         return Columns(lambda name: self._read(f"{place}/{name}", count), names)
 
     def _committed(self, file: h5py.File) -> dict[str, int]:

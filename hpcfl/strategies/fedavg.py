@@ -29,10 +29,11 @@ class FedAvg:
 
     uploads: ClassVar[dict[str, str]] = {"w": "examples"}
     """What a client uploads, and what becomes of it: averaged weighted by "examples", averaged over "clients"
-    alike, or brought to the server as it is ("each"). Averages are summed up where the clients train; an averaged
-    tensor has the shape of the one sent under its name, or is a scalar. "neighbours": mixed among the clients as
-    `mixing` says, each of which then has the outcome at home under that name, and begins with what `init` has there;
-    the server gets the mean over all clients by their samples. Needs `private`, and rounds."""
+    alike, or brought to the server as it is ("each"; as "bytes" uint8 of any length, with zeros behind the shorter
+    ones). Averages are summed up where the clients train; an averaged tensor has the shape of the one sent under its
+    name, or is a scalar. "neighbours": mixed among the clients as `mixing` says, each of which then has the outcome at
+    home under that name, and begins with what `init` has there; the server gets the mean over all clients by their
+    samples. Needs `private`, and rounds."""
     pooled: ClassVar[bool] = False
     """The clients' data is merged into one client."""
     private: ClassVar[bool] = False

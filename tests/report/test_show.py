@@ -92,10 +92,12 @@ def test_how_it_went(tmp_path):
 def test_the_clients_own_models_are_told_where_there_are_any(tmp_path):
     with Writer(tmp_path / "run.h5") as writer:
         writer.start("", JOB, ENVIRONMENT, {"examples": np.array([5, 9])})
-        writer.step(row(1, 0.5) | {"client_accuracy": 0.625, "client_accuracy_low": 0.25})
+        own = {"client_accuracy": 0.625, "client_accuracy_low": 0.25, "unseen_accuracy": 0.125}
+        writer.step(row(1, 0.5) | own)
         writer.step(row(2, 0.75))
     text = shown(tmp_path / "run.h5")
     assert "clients' own 0.6250 on their held-out samples, nine of ten at least 0.2500" in text
+    assert "never trained 0.1250 on the held-out samples of clients that only adapt" in text
     assert "accuracy clients' own loss" in text
     write(tmp_path / "other.h5", [0.5])
     assert "clients' own" not in shown(tmp_path / "other.h5")
