@@ -206,3 +206,14 @@ def test_names_of_files_cannot_lead_elsewhere(site, runner, jobs, results):
     assert sorted(path.name for path in (results / "started").iterdir()) == [
         "a_b___touch_x_.-seed0-1.h5", "a_b___touch_x_.-seed0-1.log",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "text", ["a = " + "[" * 3000 + "]" * 3000, ".".join("a" * 3000) + " = 1", "rounds = " + "9" * 5000],
+    ids=["lists", "tables", "digits"],
+)  # fmt: skip
+def test_a_file_beyond_limits_does_not_hide_the_others(jobs, text):
+    (jobs / "deep.toml").write_text(text)
+    found = {scheme.name: scheme.trouble for scheme in schemes(jobs)}
+    assert found["quick"] == ""
+    assert "deep.toml" in found["deep"]
