@@ -241,7 +241,13 @@ class Reader:
                     self._content = open_content(self.path)
                     self._file = open_file(self._content, self.path)
                 return read(self._file)
-            except (OSError, RuntimeError, KeyError, ValueError) as error:
+            except (
+                OSError,
+                RuntimeError,
+                KeyError,
+                ValueError,
+                TypeError,
+            ) as error:  # the last: h5py, of a group half made
                 self.close()
                 if not left:
                     raise ResultError(trouble(self.path, place, error)) from error
