@@ -239,7 +239,7 @@ def test_a_strategy_of_one_s_own_is_checked():
         f"strategy = '{__name__}.Half': lacks {lacks}; derive it from hpcfl's FedAvg"
     )
     said = complaint(strategy=f"{__name__}.Mistaken")
-    assert "uploads['w'] = 'samples'; valid: examples, clients, each, neighbours" in said
+    assert "uploads['w'] = 'samples'; valid: examples, clients, each, bytes, neighbours" in said
 
 
 def test_the_world_is_the_job_s():

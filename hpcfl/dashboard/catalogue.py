@@ -180,5 +180,5 @@ def _files(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
                 yield from _files(Path(entry.path))
             elif entry.name.endswith(".h5") and entry.is_file(follow_symlinks=False):
                 yield Path(entry.path), entry.stat(follow_symlinks=False)
-        except FileNotFoundError:
+        except OSError:  # it is gone, or its folder lets nobody look
             continue

@@ -344,3 +344,14 @@ def test_who_asks_while_another_asks_does_not_wait(monkeypatch):
     controller = Controller(monkeypatch, meanwhile)
     assert queue.ask(0.0) == {}
     assert controller.asked == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["a = " + "[" * 3000 + "]" * 3000, ".".join("a" * 3000) + " = 1", "rounds = " + "9" * 5000],
+    ids=["lists", "tables", "digits"],
+)  # fmt: skip
+def test_a_file_beyond_limits_does_not_hide_the_others(jobs, text):
+    (jobs / "deep.toml").write_text(text)
+    found = {scheme.name: scheme.trouble for scheme in schemes(jobs)}
+    assert found["quick"] == ""
+    assert "deep.toml" in found["deep"]
