@@ -21,7 +21,9 @@ SHORT = ("can't allocate memory", "not enough memory", "out of memory")
 
 
 class Halved(Fit):
-    """A `fit` that computes every batch in two parts."""
+    """A `fit` that computes every batch in two parts; of several learners each by itself."""
+
+    _as_one = Fit._one_by_one
 
     def step(
         self, index: Tensor, vector: Tensor, optimizer: torch.optim.Optimizer, weights: Tensor | None = None

@@ -74,6 +74,8 @@ class Adapter(FedAvg):
             del state[name]
         state.update(remember(self.server.strategy))
         self._noted = state[KEY]
+        if self._kept and (why := lacking(state)):
+            raise JobError(f"checkpoint: {why}")
 
     def restore(self, state: State) -> None:
         """Give the strategy its attributes back, if the state is that of a checkpoint."""

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from rounds_of import JOB, make_rounds, parts_of
+from torch import nn
 
 from hpcfl import engine
 from hpcfl.checkpoint.keeper import Standing
@@ -60,7 +61,7 @@ def test_arrays_are_not_copied():
     assert state[f"{KEY}.0"].sum() == 3
 
 
-@pytest.mark.parametrize("value", [object(), {1, 2}, [len], np.array(["a"]), {"a": [iter(())]}])
+@pytest.mark.parametrize("value", [object(), {1, 2}, [len], np.array(["a"]), {"a": [iter(())]}, nn.ReLU()])
 def test_what_cannot_be_kept_is_told_by_its_name(value):
     strategy = cast.Mean()
     strategy.odd = value
@@ -75,6 +76,10 @@ def test_a_job_that_asks_for_checkpoints_is_refused_where_they_cannot_be():
     with pytest.raises(JobError, match=r"checkpoint: Odd\.odd is a object, which a checkpoint cannot hold; leave"):
         parts_of(strategy="cast.Odd", checkpoint={"every": 1})
     parts_of(strategy="cast.Odd")
+    strategy = parts_of(strategy="cast.Mean", checkpoint={"every": 1}).strategy
+    strategy.server.strategy.odd = object()  # as it may come to be while it works
+    with pytest.raises(JobError, match=r"checkpoint: Mean\.odd is a object"):
+        strategy.note({})
     with pytest.raises(JobError, match=r"checkpoint: client\.app = 'cast\.made'"):
         parts_of(strategy="cast.Mean", client={"app": "cast.made"}, checkpoint={"resume": "auto"})
 

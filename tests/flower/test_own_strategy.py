@@ -17,6 +17,16 @@ def own(name, **params):
     return {"name": f"cast.{name}", **params}
 
 
+APPS = {"strategy": own("Mean"), "client": {"app": {"name": "cast.Adds", "step": 0.5}}}
+
+
+def test_a_damaged_update_says_what_its_client_said(monkeypatch):
+    monkeypatch.setitem(sys.modules, "flwr.app", None)  # the client puts numbers into hpcfl's own context
+    found = make_rounds(**APPS, faults={"corrupt": 1.0}, rounds=1)
+    told = [row["value"] for row in found.notes if row["name"] == "seen"]
+    assert told == [1] * (6 - len(found.steps[0][1].failures))
+
+
 def test_the_methods_are_asked_in_flowers_order():
     make_rounds(strategy=own("Mean"), **HELD_OUT)
     everybody, first = list(range(6)), [0, 1, 2]
@@ -200,6 +210,11 @@ def test_a_wrong_answer_is_one_sentence_with_method_and_round(method, answer, sa
         ({"strategy": own("Mean"), "schedule": {"name": "synchronous", "c_ratio": 0.5}}, "schedule.c_ratio"),
         ({"strategy": own("Mean"), "schedule": "buffered"}, "take synchronous"),
         ({"client": {"app": "cast.made"}}, "strategy = 'fedavg' lacks Flower's methods"),
+        (
+            {**APPS, "faults": {"byzantine": 0.5, "attack": "label_flip"}},
+            "faults.attack = 'label_flip': client.app trains on its own labels; valid: sign_flip, noise",
+        ),
+        ({"strategy": own("Mean"), "client": {**APPS["client"], "out_of_memory": "split"}}, "client.out_of_memory"),
     ],
 )
 def test_a_job_that_cannot_be_is_told_by_its_key(changes, said):
