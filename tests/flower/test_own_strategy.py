@@ -9,6 +9,7 @@ import torch
 from rounds_of import apart, make_rounds, parts_of
 
 from hpcfl.errors import JobError, TrainingError
+from hpcfl.flower.server import seeded
 
 HELD_OUT = {"client": {"lr": 0.1, "batch_size": 20, "test_size": 0.2}}
 
@@ -92,6 +93,19 @@ def test_none_keeps_the_model_and_a_client_may_have_one_of_its_own():
         np.testing.assert_allclose(brought["1"][place], array, atol=1e-5)
 
 
+def test_every_model_of_a_generator_is_sent():
+    found = make_rounds(strategy=own("Yields"), client={"lr": 1e-9, "batch_size": 20})
+    views = found.parts.strategy.arrays.of(found.parts.world.initial)
+    for cid, arrays in found.parts.strategy.server.strategy.brought.items():
+        np.testing.assert_allclose(arrays[0], views[0] + int(cid), atol=1e-5)
+
+
+def test_a_scalar_of_numpy_or_torch_is_a_number():
+    found = make_rounds(strategy=own("Scalars"))
+    assert found.told("evaluate") == {0: 0.5, 1: 0.5, 2: 0.5}
+    assert found.told("evaluate", "round") == {0: 0, 1: 1, 2: 2}
+
+
 def test_lost_and_failed_clients_are_failures():
     late = {"device": {"stale": [0.0, 0.0, 500.0, 0.0, 0.0, 0.0]}, "lr": 0.1, "batch_size": 20}
     make_rounds(strategy=own("Mean"), client=late, schedule={"name": "synchronous", "deadline": 200.0})
@@ -110,11 +124,20 @@ def test_dropped_clients_do_not_hold_up_the_run():
 def test_samples_and_global_random_numbers_belong_to_the_round():
     make_rounds(strategy=own("Sampled"))
     first = [told for told in cast.TOLD if isinstance(told[0], int)]
-    np.random.rand(3)  # noqa: NPY002 - the global state is what must not matter
+    np.random.rand(3), torch.rand(3)  # noqa: NPY002 - the global state is what must not matter
     make_rounds(strategy=own("Sampled"))
     assert [told for told in cast.TOLD if isinstance(told[0], int)] == first
     assert first[0][2:] != first[1][2:]
     assert {cid for _, drawn, *_ in first for cid in drawn} <= {"1", "3", "5"}
+
+
+def test_global_random_numbers_go_on_as_before():
+    before = torch.get_rng_state()
+    with seeded(1, "evaluate", 2):
+        drawn = torch.rand(2)
+    assert torch.equal(torch.get_rng_state(), before)
+    with seeded(1, "evaluate", 2):
+        assert torch.equal(torch.rand(2), drawn)
 
 
 def test_integer_buffers_go_out_and_what_comes_back_is_dropped():
@@ -173,6 +196,10 @@ def test_parameters_are_views_of_the_vector():
         ("aggregate_fit", "text", "gave 'w', which is no Parameters"),
         ("aggregate_fit", "metrics", "gave metrics of which a is a object"),
         ("aggregate_evaluate", "list", "gave [1, 2]; should be (loss or None, metrics)"),
+        ("configure_fit", "late", "failed: ZeroDivisionError: division by zero (cast.py:"),
+        ("aggregate_fit", "gradients", "gave parameters that cannot be read: Can't call numpy() on Tensor"),
+        ("aggregate_evaluate", "loss", "gave metrics of which loss is a object"),
+        ("evaluate", "loss", "gave metrics of which loss is a object"),
         ("evaluate", "list", "gave [1, 2]; should be (loss, metrics) or None"),
         ("configure_fit", "empty", "chose no client"),
         ("configure_fit", "twice", "gave client 0 twice"),
