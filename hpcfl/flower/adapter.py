@@ -57,8 +57,7 @@ class Adapter(FedAvg):
         if serves:
             strategy = self._make(self.arrays.of(world.initial), self.arrays.names)
             self.server = Server(strategy, self._dialect, self.arrays, world, self.ask)
-            if self._kept and (why := lacking(remember(strategy))):
-                raise JobError(f"checkpoint: {why}; leave checkpoint.every and checkpoint.resume out")
+            self._memory()
 
     # on the server
     def init(self, world: World) -> State:
@@ -72,8 +71,15 @@ class Adapter(FedAvg):
         """Put what the strategy keeps in its attributes into the state, where a checkpoint finds it."""
         for name in [name for name in state if name.partition(".")[0] == KEY]:
             del state[name]
-        state.update(remember(self.server.strategy))
+        state.update(self._memory())
         self._noted = state[KEY]
+
+    def _memory(self) -> State:
+        """What the strategy knows; JobError where a checkpoint has to hold it and cannot."""
+        found = remember(self.server.strategy)
+        if self._kept and (why := lacking(found)):
+            raise JobError(f"checkpoint: {why}; leave checkpoint.every and checkpoint.resume out")
+        return found
 
     def restore(self, state: State) -> None:
         """Give the strategy its attributes back, if the state is that of a checkpoint."""
