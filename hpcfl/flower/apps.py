@@ -19,7 +19,7 @@ from hpcfl.flower.dialects import flwrs, read
 from hpcfl.flower.records import KEYS, USUAL, as_record, identify
 from hpcfl.flower.scalars import plain
 
-__all__ = ["Answer", "Fleet", "Messaging", "app_of"]
+__all__ = ["Answer", "Fleet", "Messaging", "app_of", "loss_of"]
 
 REAL = float | int | np.floating
 TRAINING = ("train_loss", "train-loss")
