@@ -18,7 +18,7 @@ BYTES = "base64"
 
 
 def plain(value: Any, name: str = "") -> Any:
-    """A value of a config or of metrics, scalars of NumPy and torch made Python's; TypeError if JSON cannot carry it."""
+    """A value of a config or of metrics, scalars of NumPy and torch as Python's; TypeError if JSON cannot carry it."""
     if isinstance(value, np.generic) or (isinstance(value, np.ndarray | Tensor) and value.ndim == 0):
         value = value.item()
     if isinstance(value, Mapping):

@@ -23,7 +23,7 @@ from hpcfl.flower.scalars import flatten, plain
 from hpcfl.rng import seed64
 from hpcfl.share import located
 
-__all__ = ["Brought", "Chosen", "Server"]
+__all__ = ["EPOCHS", "RATES", "Brought", "Chosen", "Server"]
 
 EPOCHS = ("epochs", "local_epochs", "local-epochs")
 RATES = ("lr", "learning_rate", "learning-rate")

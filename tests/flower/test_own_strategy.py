@@ -82,6 +82,15 @@ def test_a_configs_epochs_and_rate_belong_to_the_job():
     assert apart(set_so.w, asked.w) < 1e-6
 
 
+def test_what_a_config_says_in_vain_is_told_once(capsys):
+    make_rounds(strategy=own("Mean", config={"epochs": 2, "server_round": 1, "batch_size": 5, "augment": "no"}))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("note: hpcfl's own clients heed epochs, local_epochs, ")
+    assert line.endswith("of a config; this one also has augment, batch_size, which changes nothing")
+    make_rounds(strategy=own("Mean", config={"lr": 0.1}))
+    assert not capsys.readouterr().err
+
+
 def test_none_keeps_the_model_and_a_client_may_have_one_of_its_own():
     found = make_rounds(strategy=own("Fixed"), client={"lr": 1e-9, "batch_size": 20})
     first = found.parts.world.initial
