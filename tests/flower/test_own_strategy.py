@@ -8,6 +8,7 @@ import pytest
 import torch
 from rounds_of import apart, make_rounds, parts_of
 
+from hpcfl.clock import VirtualClock
 from hpcfl.errors import JobError, TrainingError
 from hpcfl.flower.server import seeded
 
@@ -128,6 +129,18 @@ def test_dropped_clients_do_not_hold_up_the_run():
     assert [step.index for step, _ in found.steps] == [1, 2, 3, 4, 5]
     counts = [len(told[2]) + len(told[3]) for told in cast.TOLD if told[0] == "aggregate_fit"]
     assert counts == [6] * 5
+
+
+def test_a_round_that_lost_everybody_begins_again_within_its_step():
+    parts = parts_of(strategy=own("Mean"), client={"device": {"dropout": 0.9}, "batch_size": 20})
+    state, steps = parts.strategy.init(parts.world), []
+    for step in parts.schedule(parts.world, VirtualClock()):
+        steps.append(step)
+        if step.choose:
+            assert step.choose(state)
+    assert [step.index for step in steps] == [0, 1, 2]
+    assert all(job.visit for job in steps[2].done)
+    assert len(steps[2].done) + len(steps[2].lost) == 6 * (1 + steps[2].done[0].visit)
 
 
 def test_samples_and_global_random_numbers_belong_to_the_round():
