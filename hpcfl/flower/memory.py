@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from functools import partial
-from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
 
 import numpy as np
@@ -26,8 +25,6 @@ KEY = "strategy"
 """Of the text; the tensors are strategy.0, strategy.1, ..."""
 AS_BUILT = "as built"
 """Stands for the functions and classes that a strategy was given: whatever was built anew has them."""
-BUILT = type, FunctionType, BuiltinFunctionType, MethodType, partial, np.ufunc, type(np.mean)
-"""These; another object that can be called, such as a module, may have learnt something."""
 
 
 def remember(strategy: Any) -> dict[str, Tensor]:
@@ -85,7 +82,7 @@ def written(value: Any, place: str, tensors: list[Tensor]) -> Any:
         raise TypeError(f"{place} is a {kind.__name__}, which a checkpoint cannot hold")
     own = {name: item for name, item in vars(value).items() if name not in getattr(value, "PASSING", ())}
     return {"strategy": {
-        name: {AS_BUILT: 0} if isinstance(item, BUILT) else written(item, f"{place}.{name}", tensors)
+        name: {AS_BUILT: 0} if is_code(item) else written(item, f"{place}.{name}", tensors)
         for name, item in own.items()
     }}  # fmt: skip
 
@@ -115,6 +112,11 @@ def restored(text: Any, state: Mapping[str, Tensor], built: Any = None) -> Any:
         return tensor
     array = tensor.cpu().numpy()
     return {"array": lambda: array, "scalar": lambda: array[()], "bytes": array.tobytes}[kind]()
+
+
+def is_code(value: Any) -> bool:
+    """Whether it is a function or a class, which have names; what only can be called, a module say, has values too."""
+    return callable(value) and (hasattr(value, "__name__") or isinstance(value, partial))
 
 
 def is_record(value: Any) -> bool:
