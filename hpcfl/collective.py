@@ -44,11 +44,13 @@ class Collective:
         trainer.homes.history = False  # nobody is ahead of the server
         self._vault, self._lanes = vault, lanes
         self._transport, self._trainer, self._world, self._batched = transport, trainer, world, batched
-        self._sums = Sums(reproducible, trainer.device, transport.zeros, trainer.stay)
+        self._sums = Sums(reproducible, trainer.device, transport.empty, trainer.stay)
         self._mixer = Mixer(transport, trainer, world, self._sums)
         self._several = transport.size > 1
         self._order = Order((), (), {})
         self._broadcast_s = 0.0
+        self._lent: list[Tensor] = []
+        """What the other ranks read while they work."""
         self.seconds = {"training": 0.0, "communicating": 0.0}
         """Of the last step: the busiest rank's training, and what broadcast, reduce and mixing took by themselves."""
         self.bytes_down = self.bytes_up = 0
@@ -109,7 +111,8 @@ class Collective:
     def _say(self, order: Order | Keep | int) -> None:
         begin = perf_counter()
         if self._several:
-            say_order(order, self._transport.broadcast)
+            self._lent = []
+            say_order(order, lambda tensor: self._lent.append(self._transport.broadcast(tensor, lent=True)))
         self._broadcast_s = perf_counter() - begin
 
     # on the other ranks
@@ -123,7 +126,7 @@ class Collective:
         began: list[float] = []
 
         def recv(tensor: Tensor) -> None:
-            self._transport.broadcast(tensor)
+            self._transport.broadcast(tensor, lent=True)
             began.append(perf_counter())  # the first of them waited for rank 0
 
         order = hear_order(recv, self._world, self._trainer.device)
@@ -151,8 +154,8 @@ class Collective:
         hands = singly(dealt)
         begin = perf_counter()
         for total in share.sums.values():
-            total.settle()
-            self._transport.reduce(total.total)
+            part, empty = total.part()
+            self._transport.reduce(part, empty=empty)
         communicating = self._broadcast_s + perf_counter() - begin
         reports = self._report(hands, share, communicating)
         device, uploads = self._trainer.device, self._trainer.strategy.uploads

@@ -118,9 +118,9 @@ class Mixer:
         shares = self._world.counts.sum(1) / self._world.counts.sum()
         for client in (self._lives == self._transport.rank).nonzero()[:, 0].tolist():
             total.add(self._trainer.homes.latest(client)[name], float(shares[client]))
-        total.settle()
-        self._transport.reduce(total.total)
-        self.bytes += total.total.nbytes
+        part, empty = total.part()
+        self._transport.reduce(part, empty=empty)
+        self.bytes += part.nbytes
         return total.mean(1.0)
 
     def _shape(self, name: str) -> torch.Size:

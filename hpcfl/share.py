@@ -32,12 +32,12 @@ class Sums:
         self,
         reproducible: bool,
         device: torch.device,
-        zeros: Callable[..., Tensor] = torch.zeros,
+        empty: Callable[..., Tensor] = torch.empty,
         stay: int = TOGETHER,
     ):
         """`stay`: so many uploads in a row stay as they are; `Trainer.stay` of one that makes them."""
         self.exact = reproducible
-        self._zeros = zeros
+        self._empty = empty
         self._kind = partial(ExactSum, stay=stay) if reproducible else FloatSum
         self._device = device
         self._known: dict[tuple[str, tuple[int, ...]], Any] = {}
@@ -45,7 +45,7 @@ class Sums:
     def fresh(self, name: str, shape: tuple[int, ...]) -> Any:
         """An empty sum for the upload `name`."""
         if (name, shape) not in self._known:
-            self._known[name, shape] = self._kind(shape, self._device, self._zeros)
+            self._known[name, shape] = self._kind(shape, self._device, self._empty)
         total = self._known[name, shape]
         total.clear()
         return total

@@ -9,6 +9,7 @@ again, does that rounding in the adder. What it costs against a float32 sum, and
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -46,11 +47,12 @@ class ExactSum:
         self,
         shape: tuple[int, ...],
         device: torch.device,
-        zeros: Callable[..., Tensor] = torch.zeros,
+        empty: Callable[..., Tensor] = torch.empty,
         stay: int = TOGETHER,
     ):
         """`stay`: so many values are as they were when they were added, until the sum is settled."""
-        self.total = zeros(shape, dtype=torch.float64, device=device)
+        self._make = partial(empty, shape, device=device)
+        self.total = self._make(dtype=torch.float64)
         """The sum, once it is settled; ranks add theirs up, in any order."""
         self._empty = True
         self._waiting: list[tuple[Tensor, float]] = []
@@ -101,16 +103,21 @@ class ExactSum:
             total.add_(self._round(part * shares, 1.0).sum(0))
         self._empty = False
 
-    def settle(self) -> None:
-        """All were added: what was added to nothing is zero."""
+    def part(self) -> tuple[Tensor, bool]:
+        """This rank's part of the sum, and whether nothing was added: then it holds anything."""
         if self._waiting:
             self._add_up()
-        if self._empty:
-            self.total.zero_()
+        return self.total, self._empty
+
+    def settle(self) -> None:
+        """All were added: a sum of nothing is zero."""
+        total, empty = self.part()
+        if empty:
+            total.zero_()
 
     def mean(self, whole: float) -> Tensor:
         """The settled sum divided by `whole`, the weights that really came, as float32."""
-        mean = torch.empty(self.total.shape, device=self.total.device)
+        mean = self._make(dtype=torch.float32)
         for (total, scratch), part in zip(self._chunks, mean.view(-1).split(self._chunk)):
             part.copy_(torch.mul(total, 1 / whole, out=scratch))
         return mean
@@ -130,29 +137,43 @@ class ExactSum:
 class FloatSum:
     """The same in float32: half the traffic, bits that depend on the number of ranks (`reproducible = false`)."""
 
-    def __init__(self, shape: tuple[int, ...], device: torch.device, zeros: Callable[..., Tensor] = torch.zeros):
-        self.total = zeros(shape, dtype=torch.float32, device=device)
+    def __init__(self, shape: tuple[int, ...], device: torch.device, empty: Callable[..., Tensor] = torch.empty):
+        self._make = partial(empty, shape, dtype=torch.float32, device=device)
+        self.total = self._make()
+        self._empty = True
 
     def clear(self) -> None:
         """Begin a new sum in the same memory."""
-        self.total.zero_()
+        self._empty = True
 
     def add(self, value: Tensor, weight: float, pieces: Pieces | None = None) -> None:
         """Add weight * value."""
+        self._begin()
         whole = [(value, self.total)] if pieces is None else pairs(value, self.total, pieces)
         for part, total in whole:
             total.add_(part.float(), alpha=weight)
 
     def add_stack(self, values: Tensor, weights: Sequence[float]) -> None:
         """Add weight * value for every row of `values` (n, ...)."""
+        self._begin()
         self.total.add_(torch.tensordot(upload(torch.tensor(weights), values.device), values.float(), 1))
 
+    def part(self) -> tuple[Tensor, bool]:
+        """This rank's part of the sum, and whether nothing was added: then it holds anything."""
+        return self.total, self._empty
+
     def settle(self) -> None:
-        """Nothing to do."""
+        """All were added: a sum of nothing is zero."""
+        self._begin()
+
+    def _begin(self) -> None:
+        if self._empty:
+            self.total.zero_()
+            self._empty = False
 
     def mean(self, whole: float) -> Tensor:
         """The sum divided by `whole`."""
-        return self.total / whole
+        return torch.div(self.total, whole, out=self._make())
 
 
 def pairs(value: Tensor, total: Tensor, pieces: Pieces) -> Iterator[tuple[Tensor, Tensor]]:

@@ -37,11 +37,17 @@ class Transport(Protocol):
     rank: int
     size: int
 
-    def broadcast(self, tensor: Tensor) -> None:
-        """Rank 0's tensor into everybody's, in place."""
+    def broadcast(self, tensor: Tensor, *, lent: bool = False) -> Tensor:
+        """Rank 0's tensor into everybody's.
 
-    def reduce(self, tensor: Tensor) -> None:
-        """The sum over all ranks into rank 0's tensor; the others' contents are lost."""
+        `lent`: it is only to be read, and as long as rank 0 has what this returns; ranks of one node then share it.
+        """
+
+    def reduce(self, tensor: Tensor, *, empty: bool = False) -> None:
+        """The sum over all ranks into rank 0's tensor; the others' contents are lost.
+
+        An `empty` tensor counts as zeros, whatever it holds.
+        """
 
     def gather(self, tensor: Tensor) -> list[Tensor]:
         """On rank 0 every rank's tensor (all of one shape), by rank; an empty list elsewhere."""
@@ -55,8 +61,8 @@ class Transport(Protocol):
     def barrier(self) -> None:
         """Wait for all ranks."""
 
-    def zeros(self, shape: tuple[int, ...], *, dtype: torch.dtype, device: torch.device) -> Tensor:
-        """Memory that `reduce` takes as it is: other tensors may be copied first."""
+    def empty(self, shape: tuple[int, ...], *, dtype: torch.dtype, device: torch.device) -> Tensor:
+        """Memory that `broadcast` and `reduce` take as it is: other tensors may be copied first."""
 
     def channels(self, timeout_s: float) -> dict[int, Channel]:
         """On rank 0 a channel to every other rank, elsewhere one to rank 0; every rank calls it once."""
@@ -101,11 +107,14 @@ class Solo:
     def __exit__(self, *failure: object) -> None:
         """Nothing to leave."""
 
-    def broadcast(self, tensor: Tensor) -> None:
+    def broadcast(self, tensor: Tensor, *, lent: bool = False) -> Tensor:
         """Everybody has it."""
+        return tensor
 
-    def reduce(self, tensor: Tensor) -> None:
+    def reduce(self, tensor: Tensor, *, empty: bool = False) -> None:
         """It is the sum."""
+        if empty:
+            tensor.zero_()
 
     def gather(self, tensor: Tensor) -> list[Tensor]:
         return [tensor]
@@ -119,8 +128,8 @@ class Solo:
     def barrier(self) -> None:
         """Everybody is here."""
 
-    def zeros(self, shape: tuple[int, ...], *, dtype: torch.dtype, device: torch.device) -> Tensor:
-        return torch.zeros(shape, dtype=dtype, device=device)
+    def empty(self, shape: tuple[int, ...], *, dtype: torch.dtype, device: torch.device) -> Tensor:
+        return torch.empty(shape, dtype=dtype, device=device)
 
     def channels(self, timeout_s: float) -> dict[int, Channel]:
         return {}
@@ -179,19 +188,21 @@ class Group:
             dist.destroy_process_group()
 
     # the six verbs
-    def broadcast(self, tensor: Tensor) -> None:
+    def broadcast(self, tensor: Tensor, *, lent: bool = False) -> Tensor:
         with self._call("a broadcast"):
             if self._levels and self._levels.carry(tensor):
-                self._levels.broadcast(tensor)
-            else:
-                with self._wired(tensor) as wire:
-                    dist.broadcast(wire, 0)
+                return self._levels.broadcast(tensor, lent=lent)
+            with self._wired(tensor) as wire:
+                dist.broadcast(wire, 0)
+        return tensor
 
-    def reduce(self, tensor: Tensor) -> None:
+    def reduce(self, tensor: Tensor, *, empty: bool = False) -> None:
         with self._call("a reduction"):
             if self._levels and self._levels.carry(tensor):
-                self._levels.reduce(tensor)
+                self._levels.reduce(tensor, empty=empty)
             else:
+                if empty:
+                    tensor.zero_()
                 with self._wired(tensor) as wire:
                     dist.reduce(wire, 0)
 
@@ -213,11 +224,11 @@ class Group:
         self.gather(torch.zeros(1))
         self.broadcast(torch.zeros(1))
 
-    def zeros(self, shape: tuple[int, ...], *, dtype: torch.dtype, device: torch.device) -> Tensor:
-        zeros = torch.zeros(shape, dtype=dtype, device="meta")
-        if self._levels and device.type == "cpu" and self._levels.carry(zeros):
-            return self._levels.zeros(shape, dtype)
-        return torch.zeros(shape, dtype=dtype, device=device)
+    def empty(self, shape: tuple[int, ...], *, dtype: torch.dtype, device: torch.device) -> Tensor:
+        like = torch.empty(shape, dtype=dtype, device="meta")
+        if self._levels and device.type == "cpu" and self._levels.carry(like):
+            return self._levels.empty(shape, dtype)
+        return torch.empty_like(like, device=device)
 
     def channels(self, timeout_s: float) -> dict[int, Channel]:
         limit = timedelta(seconds=timeout_s)

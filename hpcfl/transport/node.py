@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import mmap
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
 from math import prod
 from pathlib import Path
+from sys import getrefcount
 from typing import Any
 
 import torch
@@ -35,39 +37,51 @@ class Memory:
     """Tensors of this process that others can map, and those of others that it has mapped. For one thread."""
 
     def __init__(self) -> None:
+        self._places: dict[int, list[mmap.mmap]] = {}
         self._files: dict[int, int] = {}
-        self._staged: dict[int, Tensor] = {}
-        self._seen: dict[tuple[int, int], Tensor] = {}
+        self._mine: dict[int, mmap.mmap] = {}
+        self._seen: dict[tuple[int, int], mmap.mmap] = {}
 
-    def zeros(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-        """A tensor that others see."""
+    def empty(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        """A tensor that others see, holding anything: where one was that nobody has any more, if there is such a place.
+
+        To get memory anew, page by page, takes longer than to fill it.
+        """
         size = prod(shape) * dtype.itemsize
+        places = self._places.setdefault(size, [])
+        free = [place for place, count in zip(places, _references(places)) if count == UNUSED]
+        whole = torch.frombuffer(free[0] if free else self._new(size), dtype=torch.uint8)
+        return whole[:size].view(dtype).view(shape)
+
+    def _new(self, size: int) -> mmap.mmap:
         file = os.memfd_create("hpcfl")
         os.ftruncate(file, max(1, size))
-        mapped = self._seen[os.getpid(), file] = _mapped(file)
-        self._files[mapped.data_ptr()] = file
-        return mapped[:size].view(dtype).view(shape)
+        place = self._mine[file] = mmap.mmap(file, 0)
+        self._places[size].append(place)
+        self._files[torch.frombuffer(place, dtype=torch.uint8).data_ptr()] = file
+        return place
 
     def shared(self, tensor: Tensor, *, filled: bool = True) -> Tensor:
-        """The tensor where others see it: itself, or a place of its size, with its contents if they matter."""
+        """The tensor where others see it: itself, or one like it, with its contents if they matter."""
         if tensor.data_ptr() in self._files:
             return tensor
-        size = _bytes(tensor)
-        if size not in self._staged:
-            self._staged[size] = self.zeros((size,), torch.uint8)
-        place = self._staged[size].view(tensor.dtype).view(tensor.shape)
+        place = self.empty(tuple(tensor.shape), tensor.dtype)
         return place.copy_(tensor) if filled else place
 
-    def name(self, tensor: Tensor) -> Tensor:
-        """(2,) int64: where others find a tensor that is `shared`."""
-        return torch.tensor([os.getpid(), self._files[tensor.data_ptr()]])
+    def name(self, tensor: Tensor, *more: int) -> Tensor:
+        """(2 + more,) int64: where others find a tensor that is `shared`, and what else they are to know of it."""
+        return torch.tensor([os.getpid(), self._files[tensor.data_ptr()], *more])
 
     def look(self, name: Tensor, like: Tensor) -> Tensor:
         """The tensor of that name, of this type and shape: no copy."""
-        process, file = name.tolist()
-        if (process, file) not in self._seen:
-            self._seen[process, file] = _opened(process, file)
-        return self._seen[process, file][: _bytes(like)].view(like.dtype).view(like.shape)
+        process, file = name[:2].tolist()
+        if process == os.getpid():
+            place = self._mine[file]
+        elif (process, file) in self._seen:
+            place = self._seen[process, file]
+        else:
+            place = self._seen[process, file] = _opened(process, file)
+        return torch.frombuffer(place, dtype=torch.uint8)[: _bytes(like)].view(like.dtype).view(like.shape)
 
 
 class Node:
@@ -78,36 +92,46 @@ class Node:
         self._memory = Memory()
         self.leads = self._number == 0
 
-    def zeros(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    def empty(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         """A tensor that is `shared` from the start."""
-        return self._memory.zeros(shape, dtype) if self._group else torch.zeros(shape, dtype=dtype)
+        return self._memory.empty(shape, dtype) if self._group else torch.empty(shape, dtype=dtype)
 
     def shared(self, tensor: Tensor, *, filled: bool = True) -> Tensor:
         """The tensor in main memory where the node sees it, as in `Memory`."""
         return self._memory.shared(tensor, filled=filled) if self._group else tensor.cpu()
 
-    def spread(self, tensor: Tensor) -> None:
-        """The leader's tensor, which is `shared`, into everybody's; it may be changed when this returns."""
+    def spread(self, tensor: Tensor, *, lent: bool) -> None:
+        """The leader's tensor, which is `shared`, into everybody's; it may be changed when this returns.
+
+        One that is `lent` may not: a tensor in main memory has no copy of its own then.
+        """
         if not self._group:
             return
         name = self._memory.name(tensor) if self.leads else torch.zeros(2, dtype=torch.int64)
         dist.broadcast(name, self._ranks[0], self._group)
         if not self.leads:
-            tensor.copy_(self._memory.look(name, tensor))
+            _give(self._memory.look(name, tensor), tensor, lent=lent)
+        if lent:
+            return
         read = [torch.zeros(1) for _ in self._ranks] if self.leads else None
         dist.gather(torch.zeros(1), read, self._ranks[0], self._group)
 
-    def add_up(self, tensor: Tensor) -> None:
-        """The sum over the ranks into the leader's tensor; all are `shared`. Each rank adds up a stretch of it."""
+    def add_up(self, tensor: Tensor, *, empty: bool) -> None:
+        """The sum over the ranks into the leader's tensor; all are `shared`. Each rank adds up a stretch of it.
+
+        An `empty` one counts as zeros, and is not read.
+        """
         if not self._group:
+            if empty:
+                tensor.zero_()
             return
-        names = [torch.zeros(2, dtype=torch.int64) for _ in self._ranks]
-        dist.all_gather(names, self._memory.name(tensor), self._group)
-        parts = [self._memory.look(name, tensor).view(-1) for name in names]
-        begin, end = (tensor.numel() * number // len(parts) for number in (self._number, self._number + 1))
-        for total, *others in zip(*(part[begin:end].split(CHUNK) for part in parts)):
-            for other in others:
-                total.add_(other)
+        names = [torch.zeros(3, dtype=torch.int64) for _ in self._ranks]
+        dist.all_gather(names, self._memory.name(tensor, empty), self._group)
+        begin, end = (tensor.numel() * number // len(names) for number in (self._number, self._number + 1))
+        stretches = [self._memory.look(name, tensor).view(-1)[begin:end].split(CHUNK) for name in names]
+        filled = [pieces for pieces, name in zip(stretches, names) if not name[2]]
+        for place, total in enumerate(stretches[0]):
+            _sum([pieces[place] for pieces in filled], total)
         dist.barrier(self._group)  # from here on a rank may use its memory anew
 
 
@@ -136,26 +160,27 @@ class Levels:
         """Whether the tensor is large enough: below, the messages that say where it lies cost more than it."""
         return _bytes(tensor) >= LEAST
 
-    def zeros(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-        """A tensor that `reduce` takes as it is."""
-        return self._node.zeros(shape, dtype)
+    def empty(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        """A tensor that `broadcast` and `reduce` take as it is."""
+        return self._node.empty(shape, dtype)
 
-    def broadcast(self, tensor: Tensor) -> None:
-        """Rank 0's tensor into everybody's."""
+    def broadcast(self, tensor: Tensor, *, lent: bool) -> Tensor:
+        """Rank 0's tensor into everybody's; `lent`: to be read as long as rank 0 has what this returns."""
         if not self._node.leads:
-            self._node.spread(tensor)
-            return
+            self._node.spread(tensor, lent=lent)
+            return tensor
         wire = self._node.shared(tensor, filled=self._rank == 0)
         if self._between:
             dist.broadcast(wire, 0, self._between)
-        self._node.spread(wire)
+        self._node.spread(wire, lent=lent)
         if self._rank and wire is not tensor:
-            tensor.copy_(wire)
+            _give(wire, tensor, lent=lent)
+        return wire
 
-    def reduce(self, tensor: Tensor) -> None:
-        """The sum over all ranks into rank 0's tensor."""
-        wire = self._node.shared(tensor)
-        self._node.add_up(wire)
+    def reduce(self, tensor: Tensor, *, empty: bool) -> None:
+        """The sum over all ranks into rank 0's tensor; an `empty` one counts as zeros, whatever it holds."""
+        wire = self._node.shared(tensor, filled=not empty)
+        self._node.add_up(wire, empty=empty)
         if self._between and self._node.leads:
             if len(self._leaders) == 2:
                 self._hand_over(wire)
@@ -203,6 +228,26 @@ def arrange(store: Any, rank: int, size: int, place: str) -> list[list[int]]:
     return list(nodes.values())
 
 
+def _give(source: Tensor, tensor: Tensor, *, lent: bool) -> None:
+    """The contents of `source` to `tensor`; if `lent`, and it is in main memory, the very memory."""
+    if lent and tensor.device == source.device:
+        tensor.set_(source)
+    else:
+        tensor.copy_(source)
+
+
+def _sum(parts: list[Tensor], total: Tensor) -> None:
+    """The sum of the parts, of which `total` may be the first, into `total`."""
+    if not parts:
+        total.zero_()
+    elif len(parts) == 1:
+        total.copy_(parts[0])
+    else:
+        torch.add(parts[0], parts[1], out=total)
+    for other in parts[2:]:
+        total.add_(other)
+
+
 def _written(token: bytes) -> int:
     file = os.memfd_create("hpcfl")
     os.write(file, token)
@@ -216,18 +261,22 @@ def _reads(process: int, file: int) -> bytes:
     return b""
 
 
-def _opened(process: int, file: int) -> Tensor:
+def _opened(process: int, file: int) -> mmap.mmap:
     mine = os.open(f"/proc/{process}/fd/{file}", os.O_RDWR)
     try:
-        return _mapped(mine)
+        return mmap.mmap(mine, 0)
     finally:
         os.close(mine)
 
 
-def _mapped(file: int) -> Tensor:
-    """(bytes,) uint8: the whole file."""
-    return torch.frombuffer(mmap.mmap(file, 0), dtype=torch.uint8)
+def _references(places: Sequence[Any]) -> list[int]:
+    """How many references there are to each; a tensor has one to the place that it lies in."""
+    return [getrefcount(place) for place in places]
 
 
 def _bytes(tensor: Tensor) -> int:
     return tensor.numel() * tensor.element_size()
+
+
+UNUSED = _references([object()])[0] + 1
+"""References to a place that no tensor lies in: those of a list's item, and that of `Memory._mine`."""

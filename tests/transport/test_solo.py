@@ -18,6 +18,8 @@ def test_verbs_do_nothing():
         solo.barrier()
         assert solo.gather(tensor) == [tensor]
     assert tensor.tolist() == [0.0, 1.0, 2.0]
+    solo.reduce(tensor, empty=True)
+    assert tensor.tolist() == [0.0, 0.0, 0.0]
     assert (solo.rank, solo.size) == (0, 1)
 
 

@@ -36,6 +36,9 @@ with join() as transport:
         total = torch.full((4,), rank + 1, dtype=dtype)
         transport.reduce(total)
         assert rank or total.eq(size * (size + 1) // 2).all()
+        total = torch.full((4,), 99 if rank == 0 else 1, dtype=dtype)
+        transport.reduce(total, empty=rank == 0)
+        assert rank or total.eq(size - 1).all()
         parts = transport.gather(torch.full((2,), rank, dtype=dtype))
         assert [part.tolist() for part in parts] == ([[k, k] for k in range(size)] if rank == 0 else [])
         given = torch.zeros(3, dtype=dtype)
@@ -58,10 +61,20 @@ with join() as transport:
         told = first if rank == 0 else torch.zeros_like(first)
         transport.broadcast(told)
         assert torch.equal(told, first)
-        for total in (transport.zeros((length,), dtype=dtype, device=CPU), torch.zeros(length, dtype=dtype)):
+        for turn in range(2):  # two of one size at a time, in memory that was lent before
+            pair = [(first + place + turn if rank == 0 else torch.zeros_like(first)) for place in range(2)]
+            lent = [transport.broadcast(tensor, lent=True) for tensor in pair]
+            assert all(torch.equal(tensor, first + place + turn) for place, tensor in enumerate(pair))
+            transport.barrier()
+            del lent
+        for total in (transport.empty((length,), dtype=dtype, device=CPU), torch.zeros(length, dtype=dtype)):
             for turn in range(2):  # in the same memory
                 total.copy_(first + rank + turn)
                 transport.reduce(total)
                 assert rank or torch.equal(total, first * size + size * (size - 1) // 2 + size * turn)
+            for empty in ({0}, set(range(1, size)), set(range(size - 1)), set(range(size))):
+                total.fill_(99 if rank in empty else rank + 1)
+                transport.reduce(total, empty=rank in empty)
+                assert rank or total.eq(sum(set(range(1, size + 1)) - {k + 1 for k in empty})).all(), empty
     transport.barrier()
 os.write(1, f"rank {rank} of {size} done\n".encode())  # at once: ranks share the stream
