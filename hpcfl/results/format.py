@@ -5,7 +5,7 @@ from typing import NamedTuple
 import h5py
 
 FORMAT = "hpcfl"
-VERSION = "1.4"
+VERSION = "1.5"
 
 # The codes of /events/status. A new kind of ending gets a new number, never an old one.
 STATUS = {"ok": 0, "failed": 1, "straggler": 2, "dropped": 3}

@@ -44,7 +44,7 @@ def test_a_newer_version(run):
     open_results(path).close()
     with h5py.File(path, "r+") as file:
         file.attrs["format_version"] = "2.0"
-    assert "has format version 2.0, and this hpcfl reads 1.4" in refused(path)
+    assert "has format version 2.0, and this hpcfl reads 1.5" in refused(path)
 
 
 def test_a_truncated_file(run):
