@@ -8,7 +8,7 @@ import click
 
 __all__ = ["export", "repair", "verify"]
 
-TABLES = ("rounds", "events", "failures", "clients", "classes", "own")
+TABLES = ("rounds", "events", "failures", "clients", "classes", "own", "metrics")
 FORMATS = ("csv", "json", "parquet")
 
 
@@ -20,15 +20,15 @@ FORMATS = ("csv", "json", "parquet")
 def export(files: tuple[str, ...], table: str | None, form: str | None, out: str | None) -> None:
     """Write a table of FILE as CSV or Parquet, or the whole run as JSON; of several files one table.
 
-    Patterns in quotes ("results/*.h5") are understood. Parquet needs pip install 'hpcfl[analysis]'.
+    Patterns in quotes ("results/*.h5") and folders are understood. Parquet needs pip install 'hpcfl[analysis]'.
     """
     from pathlib import Path
 
     ending = Path(out).suffix.lstrip(".").lower() if out else "csv"
     if form is None and ending not in FORMATS:
         raise click.UsageError(f"--out {out}: ends with none of .csv, .json, .parquet; say --format")
-    from hpcfl.analysis.columns import find
     from hpcfl.analysis.export import export as write
+    from hpcfl.results.finding import find
 
     write(find(files), table, form or ending, Path(out) if out else None, sys.stdout)
 

@@ -146,6 +146,11 @@ def feed_back(strategy: Any, name: str, compression: Compression) -> Any:
             f"communication.compression = {name!r}: the algorithm uploads {', '.join(strategy.uploads)}; only "
             f"{MODEL!r} and {CHANGE!r} can be compressed"
         )
+    if strategy.uploads.get(MODEL) == "neighbours":
+        raise JobError(
+            f"communication.compression = {name!r}: the algorithm's clients send their models to neighbours, who do "
+            "not know the model that a compressed difference would start from"
+        )
     kind = type(strategy)
     compressed = object.__new__(type(kind.__name__, (Feedback, kind), {"compression": compression}))
     vars(compressed).update(vars(strategy))  # a frozen dataclass has no other way in

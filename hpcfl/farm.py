@@ -269,6 +269,9 @@ class Farm:
             values = [uploads[name].to(device) for _, uploads in arrived]
             if not values:
                 continue
+            if how == "bytes":
+                each[name] = values
+                continue
             if how == "each":
                 if len({value.shape for value in values}) > 1:
                     raise JobError(

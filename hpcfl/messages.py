@@ -21,6 +21,7 @@ __all__ = [
     "STOP",
     "Keep",
     "Order",
+    "alike",
     "decode",
     "decode_reason",
     "encode",
@@ -35,7 +36,7 @@ DTYPES = (torch.float32, torch.float64, torch.int64, torch.uint8)
 NAME = 32
 """Bytes of a tensor's name, padded."""
 DIMENSIONS = 4
-JOB_WORDS = 6
+JOB_WORDS = 8
 TRAIN = -1
 """In place of the number of jobs after which a client is examined: it is to train. Less the number of its jobs that the
 server has combined."""
@@ -119,7 +120,8 @@ def encode(order: Order) -> Tensor:
     words = [len(order.jobs), len(tensors), len(contents), 0]
     for job in order.jobs:
         after = order.after[job.client] if order.after else TRAIN - order.combined.get(job.client, 0)
-        words += job.client, job.version, job.visit, _bits(job.start), order.parcel_of[job.client], after
+        begin, rate, parcel = _bits(job.start), _bits(job.lr or 0.0), order.parcel_of[job.client]
+        words += job.client, job.version, job.visit, begin, job.epochs, rate, parcel, after
     for tensor in tensors:
         if tensor.dim() > DIMENSIONS or tensor.dtype not in DTYPES:
             raise ValueError(f"a tensor of {tensor.dtype} {tuple(tensor.shape)} cannot be sent: it must have at most "
@@ -141,8 +143,8 @@ def decode(words: list[int], world: World, device: torch.device) -> Order:
     parcel_of: dict[int, int] = {}
     after: dict[int, int] = {}
     combined: dict[int, int] = {}
-    for client, version, visit, start, parcel, jobs_before in _table(rows[:jobs_end], JOB_WORDS):
-        jobs.append(world.job(client, version, _float(start), visit))
+    for client, version, visit, start, epochs, rate, parcel, jobs_before in _table(rows[:jobs_end], JOB_WORDS):
+        jobs.append(world.job(client, version, _float(start), visit, epochs, _float(rate) or None))
         parcel_of[client] = parcel
         if jobs_before > TRAIN:
             after[client] = jobs_before
@@ -235,6 +237,12 @@ def _dealt(room: Tensor, tensors: Sequence[Tensor]) -> tuple[list[tuple[Tensor, 
         else:
             outside.append(tensor)
     return places, outside
+
+
+def alike(rows: Sequence[Tensor]) -> list[Tensor]:
+    """Tensors (..., n) of bytes with zeros behind the shorter ones."""
+    longest = max(row.shape[-1] for row in rows)
+    return [torch.nn.functional.pad(row, (0, longest - row.shape[-1])) for row in rows]
 
 
 def encode_reason(reason: str) -> Tensor:

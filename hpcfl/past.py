@@ -17,6 +17,7 @@ from hpcfl.checkpoint.keeper import Keeper, Standing, continued, replay
 from hpcfl.checkpoint.resume import Before, find
 from hpcfl.checkpoint.server import read_server
 from hpcfl.checkpoint.vault import Vault
+from hpcfl.clock import VirtualClock
 from hpcfl.core import Step
 from hpcfl.errors import JobError, Refused
 from hpcfl.jobfile import JobFile
@@ -110,6 +111,9 @@ class Past:
         at = Standing(state, self.facts["failed_in_a_row"], self.facts["combined"])
         if wall_clock:
             clock = WallClock(pool, world, since=self.facts["time"])
+            return continued(parts.schedule(replace(world, first=begin.step), clock), begin), at
+        if getattr(parts.schedule, "asks", False):  # its rounds end with their steps: it can begin anew there
+            clock = VirtualClock(since=self.facts["time"])
             return continued(parts.schedule(replace(world, first=begin.step), clock), begin), at
         steps = replay(foretell(parts.schedule, world), begin)
         if overlaps(parts.schedule):

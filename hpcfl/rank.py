@@ -21,7 +21,10 @@ from hpcfl.ending import conclude
 from hpcfl.environment import describe
 from hpcfl.errors import HpcflError, LostRankError, RankError, Refused
 from hpcfl.farm import Farm
+from hpcfl.faults import damaged
 from hpcfl.federation import build_compression
+from hpcfl.flower.adapter import Adapter
+from hpcfl.flower.evaluation import Evaluation
 from hpcfl.jobfile import JobFile
 from hpcfl.launch import Placement
 from hpcfl.past import Past, recall
@@ -96,6 +99,7 @@ def serve(
         "delay": world.devices.delay_s,
         **({} if world.held_out is None else {"held_out": world.held_out}),
         **({"unseen": 1 * (np.arange(len(world.everyone)) >= world.clients)} if world.unseen is not None else {}),
+        **({"byzantine": 1 * np.isin(range(len(world.everyone)), [*parts.strategy.liars])} if spec.faults else {}),
         "architecture": np.array(parts.architectures, dtype=object),
     }
     # Open MPI gives rank 0 a terminal of its own, whatever its output really goes to
@@ -124,14 +128,20 @@ def serve(
                 trackers=trackers, send=parts.strategy.send, recorded=parts.strategy.recorded,
                 evaluate_every=spec.server.evaluate_every,
                 keep_every=spec.results.keep_every, upload_bytes=build_compression(spec).bytes,
-                outlook=outlook, wall_clock=spec.clock == "wall", before=past.facts, note_losses=noted,
+                outlook=outlook, wall_clock=spec.clock == "wall", before=past.facts,
+                damaged=lambda job: damaged(spec.faults, spec.seed, job),
+                **({"epsilon": parts.account.epsilon} if parts.account else {}),
+                serverless="neighbours" in parts.strategy.uploads.values(), note_losses=noted,
             )  # fmt: skip
             keeper = past.keeper(parts, pool, record, writer, progress.line, lambda: outlook.asked or transport.asked())
             steps, at = past.steps(parts, pool, keeper)
             least = 0 if overlaps(parts.schedule) else spec.server.min_clients
+            examine = record.examine
+            if isinstance(parts.strategy, Adapter):
+                examine = Evaluation(parts.strategy, world, pool, writer.metrics, record.examine)
             try:
                 with keeper:
-                    engine.run(world, parts.strategy, steps, pool, record, least, record.examine, keeper, at)
+                    engine.run(world, parts.strategy, steps, pool, record, least, examine, keeper, at)
                 break
             except LostRankError:  # and with it what its clients kept: all go back to the newest checkpoint
                 transport.mend(keeper.newest)

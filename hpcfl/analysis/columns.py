@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from glob import glob
-from os import PathLike
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
-from hpcfl.checkpoint.identity import FREE, flat
-from hpcfl.errors import ResultError
+from hpcfl.checkpoint.identity import flat, is_free
 from hpcfl.results import Reader
-from hpcfl.results.format import CLIENTS, OWN
+from hpcfl.results.format import CLIENTS, METRICS, OWN
 from hpcfl.results.format import TABLES as STORED
 
-__all__ = ["TABLES", "Columns", "differing", "find", "labels", "settings", "table", "words"]
+__all__ = ["TABLES", "Columns", "differing", "labels", "settings", "table", "words"]
 
 Columns = dict[str, np.ndarray]
 
-TABLES = ("rounds", "events", "failures", "clients", "classes", "own")
+TABLES = ("rounds", "events", "failures", "clients", "classes", "own", "metrics")
 """What can be read as a table."""
 
 
@@ -30,9 +27,12 @@ def table(run: Reader, name: str) -> Columns:
     """The columns of a table, all of one length; empty where the file has none of it.
 
     rounds, events, failures: as the file has them. clients: a row per client. classes: a row per client, a column per
-    label. own: a row per evaluation and client, of the client's own model.
+    label. own: a row per evaluation and client, of the client's own model. metrics: a row per value that a strategy
+    with Flower's methods, or one of its clients, told.
     """
     clients = run.clients
+    if name == "metrics":
+        return dict(run.metrics) or {column.name: np.zeros(0, column.dtype) for column in METRICS}
     if name == "own":
         return _long(run)
     if name == "classes":
@@ -67,33 +67,26 @@ def settings(job: Mapping[str, Any]) -> dict[str, Any]:
 def differing(jobs: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     """The keys in which resolved jobs differ, each with its value in every job, None where a job has no such key.
 
-    Keys that decide no number of a run (its name, where its results go, ...) are left out.
+    Keys that decide no number of a run (its name, where its results go, ...) are left out. A key that is a number in
+    one job and a list or a word in another is told in words, as JSON has them: a column is of one type.
     """
     found = [settings(job) for job in jobs]
     keys = sorted({key for job in found for key in job})
-    table = {key: [job.get(key) for job in found] for key in keys if not _is_free(key)}
-    return {key: values for key, values in table.items() if len(set(map(repr, values))) > 1}
-
-
-def find(files: str | PathLike | Iterable[str | PathLike]) -> list[Path]:
-    """The files that a pattern ("results/*.h5", ** for folders of any depth), a path or several of them name, sorted
-    within each pattern. ResultError where one names none."""
-    given = [files] if isinstance(files, str | PathLike) else list(files)
-    found: dict[Path, None] = {}
-    for name in map(str, given):
-        paths = [name] if Path(name).exists() else sorted(glob(name, recursive=True))  # noqa: PTH207 - absolute patterns too
-        if not paths:
-            raise ResultError(f"there is no file {name}")
-        found |= dict.fromkeys(map(Path, paths))
-    if not found:
-        raise ResultError("no result files were given")
-    return list(found)
+    table = {key: [job.get(key) for job in found] for key in keys if not is_free(key)}
+    return {key: _of_one_type(values) for key, values in table.items() if len(set(map(repr, values))) > 1}
 
 
 def labels(paths: Sequence[Path]) -> list[str]:
     """What to call each run: its file's name without .h5, and its path where two would have the same."""
     stems = [path.stem for path in paths]
     return [stem if stems.count(stem) == 1 else str(path) for stem, path in zip(stems, paths)]
+
+
+def _of_one_type(values: list[Any]) -> list[Any]:
+    types = {float if type(value) is int else type(value) for value in values if value is not None}
+    if len(types) < 2:
+        return values
+    return [value if value is None or isinstance(value, str) else json.dumps(value) for value in values]
 
 
 def _long(run: Reader) -> Columns:
@@ -111,7 +104,3 @@ def _long(run: Reader) -> Columns:
 def _ordered(columns: Mapping[str, np.ndarray], names: Sequence[str]) -> list[str]:
     """As the page of the format has them, which HDF5 forgets; columns of a newer minor version come last."""
     return [*(name for name in names if name in columns), *(name for name in columns if name not in names)]
-
-
-def _is_free(key: str) -> bool:
-    return any(f"{key}.".startswith(f"{free}.") for free in FREE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -66,21 +67,20 @@ def compare(a: Reader, b: Reader) -> Parting:
 def told(a: Reader, b: Reader) -> tuple[bool, list[str]]:
     """Whether the runs are the same bits, and that in words."""
     parting, names = compare(a, b), f"{a.path} and {b.path}"
-    counts = [len(run.rounds["step"]) for run in (a, b)]
     jobs = [f"  the jobs: {key} {_both(*values)}" for key, values in differing([a.job, b.job]).items()]
     if parting.step is not None:
         where = f"at round {parting.step}" if parting.step else "before the first round"
         return False, [f"{names} part {where}:", *(f"  {line}" for line in parting.lines), *jobs]
-    kept = sorted(set(a.models) & set(b.models))
-    models = f"{len(kept)} model{'s' * (len(kept) != 1)}" if kept else "no model that both have kept"
-    if counts[0] != counts[1]:
-        return False, [
-            f"{names} are the same bits for {min(counts):,} rounds ({models}), and {_both(*counts)} rounds long", *jobs
-        ]  # fmt: skip
-    return True, [
-        f"{names} are the same bits: {counts[0]:,} rounds, {len(a.events['step']):,} updates, {models}",
-        *jobs,
-    ]
+    lengths = {
+        "round": [len(run.rounds["step"]) for run in (a, b)],
+        "update": [len(run.events["step"]) for run in (a, b)],
+        "own evaluation": [len(run.own.get("step", ())) for run in (a, b)],
+    }
+    same = all(one == other for one, other in lengths.values())
+    counts = [_count(*each, what) for what, each in lengths.items() if any(each)]
+    kept = len(set(a.models) & set(b.models))
+    counts.append(f"{kept} model{'s' * (kept != 1)}" if kept else "no model that both have kept")
+    return same, [f"{names} are the same bits{'' if same else ' as far as both go'}: {', '.join(counts)}", *jobs]
 
 
 def _dealt(a: Reader, b: Reader) -> Iterator[str]:
@@ -88,13 +88,20 @@ def _dealt(a: Reader, b: Reader) -> Iterator[str]:
     if all(owner is not None for owner in owners) and not _same(*owners).all():
         at = np.flatnonzero(~_same(*owners))
         yield f"the partition: {len(at):,} training samples; sample {at[0]} {_both(*(each[at[0]] for each in owners))}"
-    for name in ("clients", "classes"):
-        tables = [table(run, name) for run in (a, b)]
-        for column in (key for key in tables[0] if key in tables[1]):
-            one, other = (each[column] for each in tables)
-            if not (same := _same(one, other)).all():
-                client = np.flatnonzero(~same)[0]
-                yield f"client {client}: {column} {_both(*(_at(each, client) for each in (one, other)))}"
+    counts = [len(run.clients["client"]) for run in (a, b)]
+    if counts[0] != counts[1]:
+        yield f"clients: {_both(*counts)}"
+        return
+    yield from _facts("client {}'s {}", *(table(run, "clients") for run in (a, b)))
+    yield from islice(_facts("client {}'s samples of label {}", *(table(run, "classes") for run in (a, b))), 1)
+
+
+def _facts(what: str, one: Columns, other: Columns) -> Iterator[str]:
+    """Of each column the first client that is not the same in both."""
+    for column in (key for key in one if key in other):
+        if not (same := _same(one[column], other[column])).all():
+            client = np.flatnonzero(~same)[0]
+            yield f"{what.format(client, column)} {_both(*(_at(each[column], client) for each in (one, other)))}"
 
 
 def _updates(one: Columns, other: Columns) -> Iterator[str]:
@@ -209,6 +216,10 @@ def _at(values: np.ndarray, place: int) -> object:
 
 def _both(one: object, other: object) -> str:
     return f"{one} and {other}"
+
+
+def _count(one: int, other: int, what: str) -> str:
+    return f"{one:,} {what}{'s' * (one != 1)}" if one == other else f"{one:,} and {other:,} {what}s"
 
 
 def _some(numbers: list[int], most: int = 8) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from hpcfl.errors import JobError
 
-__all__ = ["require_same"]
+__all__ = ["ABSENT", "flat", "is_free", "require_same"]
 
 FREE = ("name", "results", "checkpoint", "tracking", "server.timeout_s",
         "server.on_rank_failure", "server.heartbeat_s", "device.kind",
@@ -23,11 +23,16 @@ def require_same(then: Mapping[str, Any], now: Mapping[str, Any], step: int, whe
     wrong = [
         f"  {key}: it has {was.get(key, ABSENT)!r}, the job now {told.get(key, ABSENT)!r}"
         for key in keys
-        if not any(f"{key}.".startswith(f"{free}.") for free in FREE) and not (key == "rounds" and told[key] > was[key])
+        if not is_free(key) and not (key == "rounds" and told[key] > was[key])
     ]
     if wrong:
         what = "\n".join([f"{where} is of another job:", *wrong])
         raise JobError(f"{what}\nresume the job that it is of (rounds may grow), or choose another --out")
+
+
+def is_free(key: str) -> bool:
+    """Whether the key decides no number, so that jobs which differ in it are the same."""
+    return any(f"{key}.".startswith(f"{free}.") for free in FREE)
 
 
 def flat(table: Mapping[str, Any], above: str = "") -> dict[str, Any]:

@@ -9,16 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from hpcfl import plots
-from hpcfl.analysis.columns import find
-from hpcfl.plots.predictions import confused
-from hpcfl.plots.series import series
-from hpcfl.plots.style import HEIGHT_IN, paint
+from hpcfl.analysis.predictions import confused
+from hpcfl.analysis.series import series
+from hpcfl.plots.style import HEIGHT_IN, broken, paint
 from hpcfl.results import open_results
+from hpcfl.results.finding import find
 
 __all__ = ["draw"]
 
 ROW_IN = 0.28
 """Height of a row, where a figure has a row per series."""
+LINE_IN = 0.12
+"""Height of a line of its name, of which a row has one more for the gap."""
 BESIDE_IN = 0.9
 """What axis and legend take beside the rows."""
 LEAST_IN = 1.5
@@ -32,7 +34,7 @@ def draw(kind: str, files: Sequence[str], out: str, size: tuple[float | None, fl
     path = Path(out)
     with ExitStack() as opened:
         runs = [opened.enter_context(open_results(file)) for file in find(files)]
-        paint(_drawing(kind, runs, options), path, size[0], size[1] or _height(kind, runs))
+        paint(_drawing(kind, runs, options), path, size[0], size[1] or _height(kind, runs, options.get("labels", ())))
     return path
 
 
@@ -43,9 +45,12 @@ def _drawing(kind: str, runs: list[Any], options: Mapping[str, Any]) -> Any:
     return partial(getattr(plots, kind), given, **options)
 
 
-def _height(kind: str, runs: list[Any]) -> float:
+def _height(kind: str, runs: list[Any], labels: Sequence[str]) -> float:
     if kind == "confusion":
         return 2.9
     if kind in ("clients", "study") or (kind == "times" and len(runs) > 1):
-        return max(LEAST_IN, BESIDE_IN + ROW_IN * len(series(runs)))
+        found = series(runs, labels)
+        names = labels if kind == "study" else [one.legend for one in found]  # those that a study finds are short
+        lines = max((len(broken(name).splitlines()) for name in names), default=1)
+        return max(LEAST_IN, BESIDE_IN + max(ROW_IN, LINE_IN * (lines + 1)) * len(found))
     return HEIGHT_IN

@@ -22,6 +22,7 @@ __all__ = [
     "COLOURS",
     "ENDINGS",
     "LINES",
+    "broken",
     "colours",
     "in_seconds",
     "legend",
@@ -108,8 +109,13 @@ def legend(axes: Axes, least: int = 2) -> None:
 
 def name_rows(axes: Axes, names: Sequence[str]) -> None:
     """Name the rows of a figure that has one per series, the first at the top."""
-    axes.set_yticks(range(len(names)), [textwrap.fill(name, ROW_LETTERS) for name in names])
+    axes.set_yticks(range(len(names)), list(map(broken, names)))
     axes.set_ylim(len(names) - 0.5, -0.5)
+
+
+def broken(name: str) -> str:
+    """The name of a row in lines that leave room for the data."""
+    return textwrap.fill(name, ROW_LETTERS)
 
 
 def percent(axis: Any) -> None:

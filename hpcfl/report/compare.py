@@ -98,8 +98,9 @@ def to_target(runs: Sequence[Run], names: Sequence[str], aim: Goal) -> Table:
 def quality(runs: Sequence[Run], names: Sequence[str], aim: Goal) -> Table:
     """Final and best accuracy, and the mean on the way, where all were evaluated."""
     low, high = aim.span
-    unit = "" if aim.over == "rounds" else " B" if aim.over == "bytes" else " s"
-    where = f"mean, {aim.over} {low:,.0f} to {high:,.0f}{unit}" if low < high else "mean on the way"
+    first, last = (as_bytes(end) if aim.over == "bytes" else f"{end:,.0f}" for end in (low, high))
+    unit = " s" if aim.over in ("time", "wall") else ""
+    where = f"mean, {aim.over} {first} to {last}{unit}" if low < high else "mean on the way"
     tops = [best(run, aim.of) for run in runs]
     columns = {
         "final": [final(run, aim.of) for run in runs],

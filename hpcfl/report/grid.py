@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import mean, stdev
@@ -96,7 +97,8 @@ class Grid:
         lines = [f"{DAGGER} differs from {self.baseline}: p < {ALPHA}, {name}"] if marked else []
         for (key, column), pair in self.pairs.items():
             style = self.style(column)
-            parts = [f"{style.scale * pair.difference:+.{style.digits + 1}f} over {pair.pairs} seeds"]
+            seeds = f"{pair.pairs} seed{'s' * (pair.pairs != 1)}"
+            parts = [f"{style.scale * pair.difference:+.{style.digits + 1}f} over {seeds}"]
             tests = {"t": pair.t, "Wilcoxon": pair.wilcoxon}
             parts += [f"{test} p = {p:.2g}" for test, p in tests.items() if not math.isnan(p)]
             lines.append(f"{', '.join((*key, column))} against {self.baseline}: {', '.join(parts)}")
@@ -169,14 +171,20 @@ def markdown(grid: Grid) -> str:
     """A pipe table; every row says its whole key."""
 
     def dress(word: str, best: bool) -> str:
-        word = word.replace("|", r"\|")
+        word = MARKUP.sub(r"\\\g<0>", word)
         return f"**{word}**" if best else word
 
     head, *body = grid.lines(dress)
     rule = ["---"] * len(grid.heads) + ["---:"] * len(grid.columns)
     table = [f"| {' | '.join(line)} |" for line in (head, rule, *body)]
     caption = f"{grid.caption[:1].upper()}{grid.caption[1:]}."
-    return "\n".join([*table, *(["", caption] if grid.caption else []), *(f"- {line}" for line in grid.findings)])
+    return "\n".join(
+        [*table, *(["", caption] if grid.caption else []), *(f"- {dress(line, False)}" for line in grid.findings)]
+    )
+
+
+MARKUP = re.compile(r"[\\`*|<]|\b_|_\b")
+"""What Markdown takes for other than itself: an underscore within a word stands for itself."""
 
 
 def latex(grid: Grid) -> str:
@@ -201,7 +209,8 @@ def latex(grid: Grid) -> str:
 
 
 def _row(words: Sequence[str]) -> str:
-    return " & ".join(words) + r" \\"
+    line = " & ".join(words) + r" \\"
+    return "{}" + line if line.startswith(("[", "*")) else line  # or \\ and \midrule before it would take it as theirs
 
 
 SPECIAL = {
@@ -211,6 +220,9 @@ SPECIAL = {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "\\": r"\textbackslash{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
 }
 """What LaTeX takes for other than itself."""
 

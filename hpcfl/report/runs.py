@@ -12,12 +12,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from hpcfl.checkpoint.identity import ABSENT, FREE
+from hpcfl.checkpoint.identity import ABSENT, is_free
 from hpcfl.errors import JobError, ResultError
 from hpcfl.results import Reader, open_results
+from hpcfl.results.finding import find, inside
 from hpcfl.schema import JobSpec
 
-__all__ = ["Run", "collect", "differing", "finished", "read", "require_keys", "said", "same", "settings"]
+__all__ = ["Run", "collect", "differing", "finished", "last_own", "read", "require_keys", "said", "same", "settings"]
 
 COLUMNS = ("step", "time", "wall", "accuracy", "loss", "client_accuracy", "client_bytes_up", "client_bytes_down")
 PLACE = ("ranks", "devices", "hpcfl", "torch")
@@ -71,22 +72,23 @@ def finished(path: Path) -> Run:
 
 
 def collect(paths: Sequence[Path], take: Callable[[Path], T]) -> tuple[list[T], list[str]]:
-    """What is taken of each result file, and of those in folders; and a line for each one in a folder that is left out.
+    """What is taken of each result file, of those that patterns name, and of those in folders; and a line for each one
+    in a folder that is left out.
 
     ResultError for a file that is given and cannot be taken, and where none is left.
     """
     taken, notes = [], []
     for path in paths:
         if not path.is_dir():
-            taken.append(take(path))
+            taken += map(take, find(path))
             continue
-        for file in sorted(path.rglob("*.h5")):
+        for file in inside(path):
             try:
                 taken.append(take(file))
             except ResultError as failure:
                 notes.append(f"left out: {failure}")
     if not taken:
-        raise ResultError("\n".join([f"no result files of finished runs in {', '.join(map(str, paths))}", *notes]))
+        raise ResultError("\n".join([f"no result files to be taken in {', '.join(map(str, paths))}", *notes]))
     return taken, notes
 
 
@@ -113,7 +115,7 @@ def differing(runs: Iterable[Run]) -> dict[str, list[Any]]:
     """Keys in which the runs' jobs differ, among those that decide a number, with each run's value, or ABSENT."""
     jobs = [run.settings for run in runs]
     keys = sorted({key for job in jobs for key in job})
-    values = {key: [job.get(key, ABSENT) for job in jobs] for key in keys if not _free(key)}
+    values = {key: [job.get(key, ABSENT) for job in jobs] for key in keys if not is_free(key)}
     return {key: each for key, each in values.items() if any(value != each[0] for value in each[1:])}
 
 
@@ -133,9 +135,9 @@ def require_keys(keys: Iterable[str], runs: Sequence[Run]) -> None:
 
 
 def said(value: Any) -> str:
-    """A setting as `--set` takes it, whole numbers without a point; "-" for one that the job does not have."""
+    """A setting as `--set` takes it, in one line, whole numbers without a point; "-" for one that is not there."""
     if isinstance(value, str):
-        return "-" if value == ABSENT else value
+        return "-" if value == ABSENT else " ".join(value.split())
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return "none" if value is None else json.dumps(value, sort_keys=True)
@@ -155,10 +157,6 @@ def told(value: Any) -> str:
     if not isinstance(value, list):
         return str(value)
     return ", ".join(f"{value.count(item)} x {item}" for item in dict.fromkeys(value))
-
-
-def _free(key: str) -> bool:
-    return any(f"{key}.".startswith(f"{free}.") for free in FREE)
 
 
 def _listed(keys: Iterable[str]) -> str:

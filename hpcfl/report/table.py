@@ -11,7 +11,7 @@ import numpy as np
 
 from hpcfl.errors import ResultError
 from hpcfl.report.grid import Grid
-from hpcfl.report.runs import collect
+from hpcfl.report.runs import collect, last_own
 from hpcfl.results import Reader, open_results
 from hpcfl.sweep.condition import differences
 
@@ -77,6 +77,8 @@ def take(path: Path) -> Run:
         if not run.finished:
             raise ResultError(f"{path} is of a run that has not finished ({run.status})")
         job = run.job
+        if missing := [part for part in ("data", "model", "strategy") if "name" not in job.get(part, ())]:
+            raise ResultError(f"{path} cannot stand in the table: its job names no {' and no '.join(missing)}")
         key = job["data"]["name"], family(architectures(run) or [job["model"]["name"]]), job["strategy"]["name"]
         return Run(path, job, key, figures(run))
 
@@ -89,9 +91,7 @@ def figures(run: Reader) -> dict[str, float]:
     """
     if not len(run.own):
         return {"Accuracy": last(run.rounds["accuracy"])}
-    each, versions = run.own["accuracy"][-1], architectures(run)
-    if np.isnan(each).all() and "test_accuracy" in run.own:
-        each = run.own["test_accuracy"][-1]
+    each, versions = last_own(run), architectures(run)
     if len(versions) > 1:
         architecture = run.clients["architecture"]
         return {f"V{at}": mean(each[architecture == name]) for at, name in enumerate(versions, 1)}

@@ -30,8 +30,9 @@ def reason(error: Exception) -> str:
     """The operating system's own words, which h5py wraps in many others."""
     if isinstance(error, OSError) and error.errno:
         return os.strerror(error.errno)
-    found = re.search(r"error message = '([^']*)'", str(error))
-    return found[1] if found else str(error)
+    told = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)  # its own text has quotes
+    found = re.search(r"error message = '([^']*)'", told)
+    return found[1] if found else told
 
 
 def locked(path: Path) -> bool:

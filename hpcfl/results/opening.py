@@ -19,13 +19,15 @@ def open_content(path: Path) -> io.FileIO:
         raise ResultError(f"there is no file {path}")
     if path.is_dir():
         raise ResultError(f"{path} is a directory; give the result file in it")
+    if not path.is_file():  # nor is it opened: a pipe would keep whoever opens it waiting
+        raise ResultError(f"{path} is a pipe or a device; give a result file, which is read at any place")
     try:
         content = io.FileIO(path)
     except OSError as error:
         raise ResultError(f"cannot read {path}: {reason(error)}") from error
-    if not path.is_file() or not h5py.is_hdf5(path):
+    if not h5py.is_hdf5(path):
         content.close()
-        what = "is empty" if path.is_file() and not path.stat().st_size else "is not an HDF5 file"
+        what = "is not an HDF5 file" if path.stat().st_size else "is empty"
         raise ResultError(f"{path} {what}; result files are written by 'hpcfl run'")
     return content
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from time import sleep
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import h5py
 import numpy as np
@@ -14,7 +14,7 @@ from h5py import h5d
 
 from hpcfl.errors import ResultError
 from hpcfl.results.continued import LOSSES, RESTARTS
-from hpcfl.results.format import OWN, TABLES
+from hpcfl.results.format import METRICS, OWN, TABLES
 from hpcfl.results.opening import open_content, open_file, plain, trouble, values
 
 __all__ = ["Columns", "Reader", "open_results"]
@@ -24,6 +24,8 @@ T = TypeVar("T")
 # A change of the file's structure takes a writer a millisecond or two; of a file that is damaged the user hears soon.
 TRIES = 20
 PAUSE_S = 0.01
+
+KINDS = {dict: "object", list: "list"}
 
 
 def open_results(path: Path) -> "Reader":
@@ -56,8 +58,8 @@ class Columns(Mapping):
 class Reader:
     """A result file, as it was when it was opened: what a running job adds later is not seen.
 
-    rounds, events, failures, clients, own and sharing are mappings of column names to arrays, with only whole steps in
-    them.
+    rounds, events, failures, clients, own, metrics and sharing are mappings of column names to arrays, with only whole
+    steps in them.
     """
 
     def __init__(self, path: Path):
@@ -68,7 +70,8 @@ class Reader:
             rows = self._again(self._committed)
             self.rounds, self.events, self.failures = (self._columns(name, rows[name]) for name in TABLES)
             self.clients = self._columns("clients")
-            self.own = self._evaluations()
+            self.own = self._by_step("clients/own", OWN)
+            self.metrics = self._by_step("metrics", [column.name for column in METRICS])
             shares = self._again(lambda file: "sharing" in file, "sharing")
             self.sharing = self._columns("sharing") if shares else Columns(self._read, ())
         except ResultError:
@@ -79,9 +82,10 @@ class Reader:
         names = self._again(lambda file: list(file[place]) if rows is not None else _datasets(file[place]), place)
         return Columns(lambda name: self._read(f"{place}/{name}", rows), names)
 
-    def _evaluations(self) -> Columns:
-        """Of the clients' own models: step (E,), loss and accuracy (E, N); empty where none were evaluated."""
-        place, last = "clients/own", self.rounds["step"][-1]
+    def _by_step(self, place: str, known: Sequence[str]) -> Columns:
+        """A table of which the rows of recorded steps count: /clients/own has step (E,), loss and accuracy (E, N), and
+        /metrics a row per value. Empty where the file has none."""
+        last = self.rounds["step"][-1]
 
         def rows(file: h5py.File) -> int | None:
             if place not in file:
@@ -92,7 +96,8 @@ class Reader:
         count = self._again(rows, place)
         if count is None:
             return Columns(self._read, ())
-        names = [name for name in ("step", *OWN) if name in self._again(lambda file: _datasets(file[place]), place)]
+        there = self._again(lambda file: _datasets(file[place]), place)
+        names = [name for name in dict.fromkeys(("step", *known)) if name in there]
         return Columns(lambda name: self._read(f"{place}/{name}", count), names)
 
     def _committed(self, file: h5py.File) -> dict[str, int]:
@@ -112,7 +117,7 @@ class Reader:
     @cached_property
     def job(self) -> dict:
         """The resolved job: every setting, with its default where the job file said nothing."""
-        return json.loads(self._text("job/resolved"))
+        return self._json("job/resolved", dict)
 
     @cached_property
     def job_text(self) -> str:
@@ -201,14 +206,11 @@ class Reader:
             kept = ", ".join(f"{name} of step {step}" for step, names in models.items() for name in names)
             raise ResultError(f"{self.path} holds no model {name!r} of step {step}; it holds {kept}")
         place = f"model/{step}/{name}"
-        vector, tensors = self._read(f"{place}/vector"), {}
-        for tensor in json.loads(self._text(f"{place}/layout")):
-            if tensor["kind"] == "constant":
-                values = np.array(tensor["value"], tensor["dtype"])
-            else:
-                values = vector[tensor["start"] : tensor["stop"]]
-            tensors[tensor["name"]] = values.reshape(tensor["shape"])
-        return tensors
+        vector, layout = self._read(f"{place}/vector"), self._json(f"{place}/layout", list)
+        try:
+            return {tensor["name"]: _tensor(vector, tensor) for tensor in layout}
+        except (KeyError, TypeError, ValueError) as error:
+            raise ResultError(trouble(self.path, f"/{place}/layout", error)) from error
 
     def close(self) -> None:
         if self._file is not None:
@@ -225,6 +227,15 @@ class Reader:
 
     def _text(self, place: str) -> str:
         return str(self._read(place))
+
+    def _json(self, place: str, kind: type[T]) -> T:
+        try:
+            found = json.loads(self._text(place))
+        except ValueError as error:
+            raise ResultError(trouble(self.path, f"/{place}", error)) from error
+        if not isinstance(found, kind):
+            raise ResultError(f"cannot read /{place} of {self.path}: it is no {KINDS[kind]} in JSON")
+        return found
 
     def _read(self, place: str, rows: int | None = None) -> object:
         """An array, of a table its first `rows`, or a scalar's plain value; text as str."""
@@ -244,6 +255,13 @@ class Reader:
                     raise ResultError(trouble(self.path, place, error)) from error
                 sleep(PAUSE_S)
         raise AssertionError("the last try returns or raises")
+
+
+def _tensor(vector: np.ndarray, tensor: Mapping[str, Any]) -> np.ndarray:
+    """What the layout of a model says of one tensor."""
+    constant = tensor["kind"] == "constant"
+    found = np.array(tensor["value"], tensor["dtype"]) if constant else vector[tensor["start"] : tensor["stop"]]
+    return found.reshape(tensor["shape"])
 
 
 def _datasets(group: h5py.Group) -> list[str]:

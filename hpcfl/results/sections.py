@@ -9,7 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from hpcfl.results.format import CLIENTS, OWN, PARTITION, SHARING
+from hpcfl.results.format import CLIENTS, METRICS, OWN, PARTITION, SHARING
 from hpcfl.results.table import describe, share_dimension
 
 # One tensor of a model: its name, shape, kind ("parameter", "buffer" or "constant"), and its place: where it starts in
@@ -87,6 +87,15 @@ def cut_own(clients: h5py.Group, last_step: int) -> None:
                 group[name].resize(rows, 0)
 
 
+def cut_metrics(file: h5py.File, last_step: int) -> None:
+    """Take away rows of /metrics of later steps, and what a kill left of a row."""
+    if "metrics" in file:
+        columns = [file["metrics"][column.name] for column in METRICS]
+        rows = int((columns[0][: min(map(len, columns))] <= last_step).sum())
+        for column in columns:
+            column.resize(rows, 0)
+
+
 def write_partition(group: h5py.Group, owner: np.ndarray) -> None:
     """Which client holds each training sample: what the next run needs to deal them in the same way."""
     dataset = group.create_dataset(PARTITION.name, data=np.asarray(owner, PARTITION.dtype), chunks=True)
@@ -107,6 +116,8 @@ def write_sharing(group: h5py.Group, family: Any) -> None:
     )  # fmt: skip
     for column, values in zip(SHARING, columns):
         describe(group.create_dataset(column.name, data=values, dtype=values.dtype), column)
+    for column in SHARING:
+        share_dimension(group[column.name], 0, group["tensor"])
     share_dimension(group["architectures"], 1, group["architecture"])
     share_dimension(group["clients"], 0, group["architecture"])
 

@@ -12,11 +12,11 @@ from typing import Any
 import h5py
 import numpy as np
 
-from hpcfl.checkpoint.identity import ABSENT, FREE, flat
+from hpcfl.checkpoint.identity import ABSENT, flat, is_free
 from hpcfl.errors import JobError, ResultError
 from hpcfl.results import Reader, open_results
 from hpcfl.results.files import locked
-from hpcfl.results.format import FORMAT
+from hpcfl.results.opening import check_format
 from hpcfl.schema import JobSpec
 from hpcfl.sweep.file import Cell
 
@@ -82,15 +82,11 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def is_free(key: str) -> bool:
-    """Whether the key decides no number, so that jobs which differ in it are the same."""
-    return any(f"{key}.".startswith(f"{free}.") for free in FREE)
-
-
 def is_ours(path: Path) -> bool:
-    """Whether it is a result file, readable or not."""
+    """Whether it is a result file of a version that is known here, with rounds or without."""
     try:
         with h5py.File(path, "r", locking=False) as file:
-            return file.attrs.get("format") in (FORMAT, FORMAT.encode())
-    except OSError:
+            check_format(path, file)
+    except (OSError, ValueError, ResultError):
         return False
+    return True

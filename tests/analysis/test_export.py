@@ -87,6 +87,18 @@ def test_a_file_is_replaced_once_the_new_one_is_whole(write, tmp_path):
         export([tmp_path / "run.h5"], None, "csv", tmp_path / "nowhere/out.csv", io.StringIO())
 
 
+def test_a_key_of_several_types_is_words(write, tmp_path):
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    epochs = {"a": 5, "b": [1, 10], "c": None}
+    paths = [write(name, JOB | {"client": {"epochs": each}}) for name, each in epochs.items()]
+    export(paths, "rounds", "parquet", tmp_path / "all.parquet", None)
+    found = pandas.read_parquet(tmp_path / "all.parquet").groupby("run")["client.epochs"].first()
+    assert found["a"] == "5"
+    assert found["b"] == "[1, 10]"
+    assert pandas.isna(found["c"])
+
+
 def test_parquet_is_not_printed(write):
     with pytest.raises(ResultError, match="Parquet is not text: give a file"):
         written([write()], form="parquet")

@@ -1,5 +1,6 @@
 """Two runs are the same bits or not, and where they part is told: the round, the client and the tensor."""
 
+import h5py
 import numpy as np
 import pytest
 from small_run import CLIENTS, JOB, LAYOUT, OWNER, VECTOR, event, round_row, write_steps
@@ -33,7 +34,7 @@ def test_a_run_is_the_same_as_itself_made_again(write):
     assert parting(one, other) == (None, ())
     same, lines = words(one, other)
     assert same
-    assert lines == [f"{one} and {other} are the same bits: 4 rounds, 8 updates, 1 model"]
+    assert lines == [f"{one} and {other} are the same bits: 4 rounds, 8 updates, 4 own evaluations, 1 model"]
 
 
 def test_what_depends_on_the_machine_is_not_compared(tmp_path):
@@ -75,7 +76,13 @@ CHANGES = [
     ({"change_row": {1: {"loss": -0.0}}}, 1, ["the round's loss 1.0 and -0.0"]),
     ({"change_row": {1: {"loss": np.nan}}}, 1, ["the round's loss 1.0 and nan"]),
     ({"owner": np.array([0, 1, -1, 0, 1, 1])}, 0, ["the partition: 1 training samples; sample 4 0 and 1"]),
-    ({"clients": CLIENTS | {"delay": np.array([0.0, 3.0])}}, 0, ["client 1: delay 2.5 and 3.0"]),
+    ({"clients": CLIENTS | {"delay": np.array([0.0, 3.0])}}, 0, ["client 1's delay 2.5 and 3.0"]),
+    (
+        {"clients": CLIENTS | {"classes": np.array([[1, 2, 3], [0, 2, 2]])}},
+        0,
+        ["client 1's samples of label 0 4 and 0"],  # the first label is enough
+    ),
+    ({"clients": {"examples": np.array([6, 4, 2])}}, 0, ["clients: 2 and 3"]),
 ]
 
 
@@ -126,7 +133,8 @@ def test_a_run_that_came_less_far_is_the_same_as_far_as_it_goes(write):
     same, lines = words(one, other)
     assert not same
     assert lines == [
-        f"{one} and {other} are the same bits for 2 rounds (no model that both have kept), and 4 and 2 rounds long",
+        f"{one} and {other} are the same bits as far as both go: 4 and 2 rounds, 8 and 4 updates, "
+        "4 and 2 own evaluations, no model that both have kept",
         "  the jobs: seed 3 and 4",
     ]
 
@@ -142,4 +150,14 @@ def test_a_run_that_goes_on_is_compared_as_far_as_it_has_come(run, tmp_path):
     write_steps(writer, 1, 3)
     same, lines = words(path, changed(tmp_path / "b.h5", owner=None))
     assert not same
-    assert "the same bits for 3 rounds" in lines[0]
+    assert "the same bits as far as both go: 3 and 4 rounds" in lines[0]
+
+
+def test_updates_that_are_lost_are_told(write, tmp_path):
+    whole, part = write("whole"), write("part")
+    with h5py.File(part, "r+") as file:  # as a repaired file may be
+        rows = file.attrs["committed"]
+        file.attrs["committed"] = [rows[0], rows[1] - 2, rows[2]]
+    same, lines = words(whole, part)
+    assert not same
+    assert "as far as both go: 4 rounds, 8 and 6 updates, 4 own evaluations" in lines[0]

@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 from matplotlib.collections import PathCollection
+from small_run import event, round_row
 
 import hpcfl
 from hpcfl import plots
+from hpcfl.analysis.quantities import averaged
+from hpcfl.analysis.timeline import jobs, packed
 from hpcfl.errors import ResultError
-from hpcfl.plots.curves import averaged
-from hpcfl.plots.gantt import _rows, jobs
 from hpcfl.plots.style import colours
-from hpcfl.results import open_results
+from hpcfl.results import Writer, open_results
 from hpcfl.results.format import STATUS
 
 
@@ -63,6 +64,19 @@ def test_a_dot_for_every_client(real, axes):
     assert np.array_equal(np.sort(drawn), np.sort(real.own["accuracy"][-1]))
 
 
+def test_clients_that_keep_nothing_back_are_tested_on_the_test_set(tmp_path, axes):
+    on_test = np.array([0.25, 0.75])
+    with Writer(tmp_path / "a.h5") as writer:
+        writer.start("", {"seed": 0}, {}, {"examples": np.array([5, 5])})
+        writer.clients(1, np.full(2, np.nan), np.full(2, np.nan), on_test, on_test)
+        writer.step(round_row(1), [event(1, client) for client in (0, 1)])
+    with open_results(tmp_path / "a.h5") as run:
+        plots.clients(run, axes)
+        assert np.array_equal(axes.collections[0].get_offsets()[:, 0], on_test)
+        with pytest.raises(ResultError, match="has no accuracies on own test parts: run the job with client.test_size"):
+            plots.study(run, axes, own=True)
+
+
 @pytest.mark.parametrize("clients", [None, 4])
 def test_bubbles_have_areas_in_proportion_to_the_samples(real, axes, clients):
     plots.labels(real, axes, clients=clients)
@@ -103,6 +117,16 @@ def test_a_bar_for_every_job(real, axes, by):
         assert sorted(zip(corners[:, 0, 0], middles)) == sorted(zip(start, real.events["client"]))
 
 
+def test_the_legend_names_few_of_many_ranks(tmp_path, axes):
+    with Writer(tmp_path / "a.h5") as writer:
+        writer.start("", {"seed": 0}, {}, {"examples": np.full(99, 5)})
+        writer.step(round_row(1), [event(1, client) for client in range(99)])
+    with open_results(tmp_path / "a.h5") as run:
+        plots.gantt(run, axes)
+    assert sorted(text.get_text() for text in axes.get_legend().get_texts()) == ["rank 1", "rank 50", "rank 99"]
+    assert sum(len(bars.get_paths()) for bars in axes.collections) == 99
+
+
 def test_some_rounds_of_the_jobs(real):
     found = jobs(real, (2, 3))
     assert len(found.start) == np.isin(real.events["step"], (2, 3)).sum()
@@ -111,7 +135,7 @@ def test_some_rounds_of_the_jobs(real):
 
 
 def test_jobs_at_the_same_time_lie_in_rows_of_their_own():
-    assert _rows(np.array([0, 0, 1, 2, 2.5]), np.array([2, 1, 4, 1, 1])) == [0, 1, 1, 0, 2]
+    assert packed(np.array([0, 0, 1, 2, 2.5]), np.array([2, 1, 4, 1, 1])) == [0, 1, 1, 0, 2]
 
 
 def test_parts_of_a_round_are_stacked(real, axes):

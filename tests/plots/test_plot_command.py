@@ -1,5 +1,6 @@
 """`hpcfl plot`: every kind to every format, the same bytes again, and mistakes in one message."""
 
+import re
 import subprocess
 import sys
 
@@ -45,6 +46,15 @@ def test_inches_and_text_in_svg(real_path, tmp_path):
     text = (tmp_path / "a.svg").read_text()
     assert 'width="504pt" height="216pt"' in text
     assert "test accuracy [%]" in text
+
+
+def test_rows_are_as_high_as_their_names(real_path, tmp_path):
+    heights = []
+    for name in ("short", "a name of a series that takes five lines of the twenty letters that each has in a figure"):
+        main(["plot", "study", str(real_path), "--label", name, "-o", str(tmp_path / "a.svg")])
+        heights.append(float(re.search(r'height="([0-9.]+)pt"', (tmp_path / "a.svg").read_text())[1]))
+    assert heights[0] == pytest.approx(1.5 * 72)
+    assert heights[1] > heights[0]
 
 
 @pytest.mark.parametrize(

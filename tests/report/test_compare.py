@@ -50,6 +50,11 @@ def test_how_well_and_how_evenly(two):
     assert "fast 0.7500 0.0000 0.7500 0.7500 0.7500 2" in lines
 
 
+def test_the_area_is_over_a_stretch_in_its_unit(two):
+    for over, words in (("rounds", "rounds 1 to 3"), ("time", "time 2 to 6 s"), ("bytes", "bytes 4.0 MB to 12.0 MB")):
+        assert f"final best in round mean, {words} rounds" in compared(*two, over=over)
+
+
 def test_what_differs_in_the_jobs_with_both_values(two):
     lines = compared(*two)
     at = lines.index("what differs in the jobs")

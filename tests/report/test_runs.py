@@ -25,7 +25,16 @@ def test_a_job_of_another_version_is_taken_as_it_is_written():
 
 @pytest.mark.parametrize(
     ("value", "word"),
-    [("fedavg", "fedavg"), (0.5, "0.5"), (1.0, "1"), (1, "1"), (True, "true"), (None, "none"), ([1, 2], "[1, 2]")],
+    [
+        ("fedavg", "fedavg"),
+        ("two\nlines", "two lines"),
+        (0.5, "0.5"),
+        (1.0, "1"),
+        (1, "1"),
+        (True, "true"),
+        (None, "none"),
+        ([1, 2], "[1, 2]"),
+    ],
 )
 def test_settings_are_told_as_set_takes_them(value, word):
     assert said(value) == word
@@ -52,6 +61,15 @@ def test_keys_that_are_near(tmp_path):
         require_keys(["lr"], runs)
     with pytest.raises(ResultError, match="zzz: no job has this key; the runs differ in nothing"):
         require_keys(["zzz"], runs)
+
+
+def test_patterns_are_files_that_are_given(tmp_path):
+    paths = [write(tmp_path / name, [0.5]) for name in ("a.h5", "b.h5")]
+    runs, notes = collect([tmp_path / "*.h5"], finished)
+    assert ([run.path for run in runs], notes) == (paths, [])
+    write(tmp_path / "c.h5", [0.5], finish="failed")
+    with pytest.raises(ResultError, match="c.h5 is of a run that has not finished"):
+        collect([tmp_path / "*.h5"], finished)
 
 
 def test_of_folders_what_cannot_be_taken_is_a_line(tmp_path):

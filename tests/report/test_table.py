@@ -1,5 +1,6 @@
 """`table`: the layout of a paper's table, from result files."""
 
+import csv
 import subprocess
 import sys
 
@@ -143,7 +144,7 @@ def test_runs_that_have_not_finished(tmp_path):
     assert len(grid.rows) == 1
     assert [note.partition(".h5 ")[0].rpartition("/")[2] for note in notes] == ["empty", "killed"]
     done.unlink()
-    with pytest.raises(ResultError, match="no result files of finished runs in .*runs\nleft out: .*empty.h5 is empty"):
+    with pytest.raises(ResultError, match="no result files to be taken in .*runs\nleft out: .*empty.h5 is empty"):
         tabulate([tmp_path / "runs"])
     with pytest.raises(ResultError, match="there is no file"):
         tabulate([tmp_path / "nothing.h5"])
@@ -182,7 +183,7 @@ LATEX = r"""% accuracy [%], mean ± standard deviation over 1 to 2 seeds
 Data & Scheme & V1 & V2 \\
 \midrule
 A\_1 & one & 62.5 $\pm$ 17.7 &  \\
- & two| & 62.5 & 100.0 \\
+ & two\textbar{} & 62.5 & 100.0 \\
 \midrule
 B & one &  &  \\
 \bottomrule
@@ -192,6 +193,36 @@ B & one &  &  \\
 @pytest.mark.parametrize(("form", "expected"), [("text", TEXT), ("markdown", MARKDOWN), ("latex", LATEX)])
 def test_each_format_as_it_is_written(form, expected):
     assert FORMATS[form](GRID) == expected
+
+
+STRANGE = r"_a_b [1] * ` \ | & %$#{}~^<>"
+
+
+def test_what_a_format_takes_for_its_own_is_escaped():
+    grid = Grid(
+        ("Key",), rows={("[1, 10]",): {"V": [0.5]}, ("*",): {"V": [0.25]}, (STRANGE,): {"V": [0.25]}}, columns=["V"]
+    )
+    latex = FORMATS["latex"](grid)
+    assert r"{}[1, 10] & 50.0 \\" in latex  # after \midrule and \\ a bracket would begin an option
+    assert r"{}* & 25.0 \\" in latex
+    assert (
+        r"\_a\_b [1] * ` \textbackslash{} \textbar{} \& \%\$\#\{\}\textasciitilde{}\textasciicircum{}"
+        r"\textless{}\textgreater{} & 25.0 \\"
+    ) in latex
+    assert r"| \_a_b [1] \* \` \\ \| & %$#{}~^\<> | 25.0 |" in FORMATS["markdown"](grid)
+    head, *_, last = csv.reader(FORMATS["csv"](grid).splitlines())
+    assert (head[0], last[0]) == ("Key", STRANGE)
+
+
+def test_a_job_that_says_too_little(tmp_path):
+    path = tmp_path / "a.h5"
+    with Writer(path) as writer:
+        writer.start("", {"data": {"name": "digits"}}, {}, {"examples": np.array([9])})
+        counts = ("examples", "clients", "failures", "bytes_up", "bytes_down", "client_bytes_up", "client_bytes_down")
+        writer.step({"step": 1, **dict.fromkeys(counts, 0)}, [])
+        writer.finish()
+    with pytest.raises(ResultError, match="a.h5 cannot stand in the table: its job names no model and no strategy"):
+        tabulate([path])
 
 
 def test_the_command(tmp_path):

@@ -8,6 +8,7 @@ import sys
 import threading
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from rich.console import Console
@@ -123,6 +124,11 @@ def test_what_is_no_result_file_is_said_at_once(tmp_path):
     (tmp_path / "a.h5").write_text("text")
     with pytest.raises(ResultError, match="is not an HDF5 file"):
         lines(tmp_path / "a.h5", wait=600)
+    path = write(tmp_path / "newer.h5", [0.5])
+    with h5py.File(path, "r+") as file:
+        file.attrs["format_version"] = "2.0"
+    with pytest.raises(ResultError, match="has format version 2.0"):
+        lines(path, wait=600)
 
 
 def test_the_line_has_the_last_that_is_known():

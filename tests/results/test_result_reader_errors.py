@@ -1,5 +1,7 @@
 """A file that cannot be read: clear words instead of HDF5's."""
 
+import os
+
 import h5py
 import pytest
 from small_run import VECTOR, write_steps
@@ -19,6 +21,36 @@ def refused(path):
 def test_no_file(tmp_path):
     assert "there is no file" in refused(tmp_path / "nope.h5")
     assert "is a directory" in refused(tmp_path)
+
+
+def test_a_pipe_keeps_nobody_waiting(tmp_path):
+    os.mkfifo(tmp_path / "pipe.h5")
+    assert "is a pipe or a device" in refused(tmp_path / "pipe.h5")
+
+
+@pytest.mark.parametrize(
+    ("place", "text", "words"),
+    [
+        ("job/resolved", "{rounds: 3}", "cannot read /job/resolved of .*: Expecting property name"),
+        ("job/resolved", "[1]", "cannot read /job/resolved of .*: it is no object in JSON"),
+        ("model/1/global/layout", "{}", "cannot read /model/1/global/layout of .*: it is no list in JSON"),
+        (
+            "model/1/global/layout",
+            '[{"name": "w", "kind": "parameter"}]',
+            "cannot read /model/1/global/layout of .*: start",
+        ),
+    ],
+)
+def test_texts_that_are_none_of_ours(run, place, text, words):
+    path, writer = run
+    write_steps(writer, 1, 1)
+    writer.model(1, VECTOR, [("w", (10,), "parameter", 0)])
+    writer.close()
+    with h5py.File(path, "r+") as file:
+        del file[place]
+        file[place] = text
+    with open_results(path) as found, pytest.raises(ResultError, match=words):
+        found.job and found.model()
 
 
 def test_not_hdf5(tmp_path):

@@ -61,6 +61,14 @@ def test_the_file_says_which_tensors_are_averaged_by_whom(written):
         assert found.model(name="one")["a"].tolist() == [0.0] * 4
 
 
+def test_xarray_opens_it(written):
+    xarray = pytest.importorskip("xarray", reason="analysis tools are not installed")
+    pytest.importorskip("h5netcdf")
+    with xarray.open_dataset(written("basic_common"), group="sharing", engine="h5netcdf") as sharing:
+        assert sharing["architectures"].dims == ("tensor", "architecture")
+        assert sharing["numbers"].values.tolist() == [6, 3, 3, 1, 12, 4]
+
+
 @pytest.mark.parametrize(
     ("scheme", "lines"),
     [

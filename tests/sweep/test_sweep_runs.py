@@ -180,6 +180,9 @@ def test_a_file_that_is_being_written_is_left_alone(launch, write, tmp_path, mon
     assert inspect(cell).status == "done"
     with h5py.File(cell.path, "r+", locking=True):
         assert inspect(cell).status == "running"
+    with h5py.File(cell.path, "r+") as file:
+        file.attrs["format_version"] = "2.0"
+    assert inspect(cell).status == "foreign"  # of a newer hpcfl: not a run without a round, to be made again
 
 
 def test_what_decides_no_number_may_differ(write):

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpcfl.analysis.columns import settings
-from hpcfl.checkpoint.identity import FREE
+from hpcfl.analysis.tables import Run, many
+from hpcfl.checkpoint.identity import is_free
 from hpcfl.errors import JobError
-from hpcfl.plots.tables import Run, many
 
 __all__ = ["Series", "series"]
 
@@ -51,19 +51,17 @@ def series(runs: Run | Iterable[Run], labels: Sequence[str] = ()) -> list[Series
 
 def _settings(run: Run) -> dict[str, Any]:
     """The keys that decide numbers, the seed apart."""
-    return {
-        key: value
-        for key, value in settings(run.job).items()
-        if key != "seed" and not any(f"{key}.".startswith(f"{free}.") for free in FREE)
-    }
+    return {key: value for key, value in settings(run.job).items() if key != "seed" and not is_free(key)}
 
 
 def _labels(runs: Sequence[Run]) -> list[str]:
-    """What tells the runs apart, or their jobs' names where it is nothing or too much."""
+    """What tells the runs apart, or their jobs' or their files' names where it is nothing or too much."""
     jobs = [_settings(run) for run in runs]
     keys = _telling(jobs)
     if len(jobs) == 1 or len(keys) > MOST_WORDS:
         names = [str(run.job.get("name") or run.path.stem) for run in runs]
+        if len(set(names)) < len(names):  # files cannot have one name, unless they lie in several folders
+            names = [run.path.stem for run in runs]
         return [name if names.count(name) == 1 else f"{name} {number}" for number, name in enumerate(names, 1)]
     return [_told(job, keys) for job in jobs]
 
