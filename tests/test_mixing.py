@@ -40,7 +40,9 @@ class Threads:
         tensor.copy_(given)
         answer.put(None)
 
-    def reduce(self, tensor):
+    def reduce(self, tensor, empty):
+        if empty:
+            tensor.zero_()
         self._sums.put(tensor.clone())
         if self.rank == 0:
             tensor.copy_(sum(self._sums.get(timeout=LIMIT_S) for _ in range(self.size)))
