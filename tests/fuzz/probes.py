@@ -1,0 +1,175 @@
+"""What a case does in a process of its own: commands as a user gives them, and readers and decoders by themselves."""
+
+import hashlib
+import importlib
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+
+import hpcfl
+from hpcfl.answers import hear_answer
+from hpcfl.cli import main
+from hpcfl.components import construct
+from hpcfl.compression import COMPRESSIONS
+from hpcfl.core import World
+from hpcfl.data import catalog
+from hpcfl.devices import Devices
+from hpcfl.errors import HpcflError
+from hpcfl.messages import Order, hear_order
+from hpcfl.results import open_results
+
+MODULES = ("analysis.export", "analysis.parting", "bench", "doctor", "plots", "preflight.command", "rank", "report",
+           "report.compare", "report.layout", "report.table", "report.watch", "sweep", "validate", "asyncbench")  # fmt: skip
+READINGS = (
+    ["show", "{}"], ["show", "--sharing", "{}"], ["verify", "{}", "{}"], ["export", "{}"], ["export", "--table", "events", "{}"],
+    ["export", "--table", "own", "{}"], ["export", "--format", "json", "{}"], ["compare", "{}", "{}"], ["table", "{}"],
+    ["watch", "--wait", "0", "--every", "0.05", "{}"],
+)  # fmt: skip
+FRAMES = ("rounds", "events", "failures", "clients", "classes", "own", "partition")
+CPU = torch.device("cpu")
+WORLD = World(0, 3, np.arange(1, 13).reshape(6, 2), 4, (1, 3), Devices.alike(6, 0.1))
+
+
+def warm() -> None:
+    """Import what the cases need, before the first fork."""
+    torch.set_num_threads(1)
+    import hpcfl.results.reader as reader
+
+    reader.TRIES = 2  # nobody writes these files: what cannot be read once cannot be read at all
+    for name in MODULES:
+        importlib.import_module(f"hpcfl.{name}")
+    for name in ("PIL.Image", "pandas", "scipy.io", "torchvision"):
+        importlib.import_module(name)
+
+
+def command(*argv: str) -> int:
+    """`hpcfl ARGV`; its exit code."""
+    try:
+        main(list(argv))
+    except SystemExit as ended:
+        return ended.code or 0
+    return 0
+
+
+def explained(action, *given, **more) -> int:
+    """As the command line does: 2 and one message where the action refuses."""
+    try:
+        action(*given, **more)
+    except HpcflError as failure:
+        print(f"hpcfl: error: {failure}", file=sys.stderr)
+        return failure.exit_code
+    return 0
+
+
+def run_two_rounds(job: str, out: str) -> int:
+    """A job that must run, and a file that must tell so."""
+    code = command("run", job, "--out", out)
+    if code:
+        return code
+    with open_results(Path(out)) as run:
+        assert run.finished
+        assert run.rounds["step"].tolist() == [1, 2]
+        assert run.model()
+    return 0
+
+
+def read_results(path: str) -> int:
+    """Every reader on a result file, which none of them may change; what is repaired must be readable."""
+    before, worst = content(path), 0
+    for words in READINGS:
+        code = command(*(word.format(path) for word in words))
+        assert code in (0, 1, 2), (words, code)
+        worst = max(worst, code)
+    for name in FRAMES:
+        worst = max(worst, explained(lambda: getattr(hpcfl.Results(path), name)))  # noqa: B023
+    worst = max(worst, explained(lambda: hpcfl.Results(path).model()), explained(hpcfl.load, path))
+    code = command("repair", path, "--out", "repaired.h5")
+    assert code in (0, 2), code
+    if Path("repaired.h5").exists():
+        assert command("show", "repaired.h5") == 0
+        with open_results(Path("repaired.h5")) as run:
+            for columns in (run.rounds, run.events, run.failures, run.clients, run.own):
+                assert [len(column) for column in columns.values()] is not None
+    assert content(path) == before, "a reader changed the file"
+    return max(worst, code)
+
+
+def resume(job: str, path: str) -> int:
+    """Go on with a run; a file that is refused stays as it is, and one that went on is whole."""
+    before = content(path)
+    code = command("run", job, "--out", path, "--resume")
+    assert code in (0, 2), code
+    if code:
+        assert content(path) == before, "a run that was refused changed the file"
+        return code
+    with open_results(Path(path)) as run:
+        assert run.finished
+    return 0
+
+
+def content(path: str) -> str:
+    """The digest of a file."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def read_dataset(name: str, root: str, params: dict, cache: str | None = None) -> int:
+    """A dataset, its labels and what a job asks of them."""
+    where = {"root": Path(root), "params": params}
+    return max(
+        explained(lambda: check_dataset(catalog.load(name, **where, cache=Path(cache) if cache else None))),
+        explained(lambda: check_labels(catalog.load_labels(name, **where))),
+    )
+
+
+def check_dataset(dataset) -> None:
+    """What was let in is what it says it is."""
+    assert len(dataset.x_train) == len(dataset.y_train) > 0
+    assert dataset.y_train.max() < dataset.classes
+    assert dataset.x_train.dtype == np.uint8 or dataset.tokens or np.isfinite(dataset.x_train).all()
+
+
+def check_labels(labels) -> None:
+    """As of the dataset."""
+    assert 0 <= labels.y.min() <= labels.y.max() < labels.classes
+
+
+def hear_messages(messages: list[list[int]], names: list[str] | None = None) -> int:
+    """An order or an answer, from messages of int64 words; ValueError is the answer to what makes no sense."""
+    left = [torch.tensor(words, dtype=torch.int64).view(torch.uint8) for words in messages]
+
+    def recv(tensor: torch.Tensor) -> None:
+        flat = tensor.view(-1).view(torch.uint8) if tensor.numel() else tensor.view(-1)
+        came = left.pop(0) if left else torch.zeros(0, dtype=torch.uint8)
+        size = min(flat.numel(), came.numel())
+        flat[:size] = came[:size]
+
+    try:
+        if names is None:
+            heard = hear_order(recv, WORLD, CPU)
+            check_order(heard)
+        else:
+            row, uploads, reason = hear_answer(SimpleNamespace(recv=recv), names)
+            assert len(row) == 3
+            assert set(uploads) == (set() if reason is not None else set(names))
+    except ValueError as failure:
+        assert len(str(failure)) > 20, failure
+        print(f"hpcfl: error: {failure}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def check_order(heard) -> None:
+    """What was let in can be done: every job is of a client there is, and has its parcel."""
+    for job in getattr(heard, "jobs", ()) if isinstance(heard, Order) else ():
+        assert 0 <= job.client < 6
+        assert all(isinstance(tensor, torch.Tensor) for tensor in heard.sent(job).values())
+
+
+def compress(name: str, numbers: list[float]) -> int:
+    """Compressed, any upload has its own length."""
+    y = torch.tensor(numbers)
+    assert len(construct("compression", COMPRESSIONS[name], {})(y, np.random.default_rng(0))) == len(y)
+    return 0
