@@ -47,7 +47,9 @@ def hear_answer(channel: Any, names: list[str]) -> tuple[list[float], dict[str, 
 
     def expected(words: Tensor) -> list[Tensor]:
         if len(words) != 4 + SHAPE * len(names):
-            raise ValueError(f"an answer with {len(names)} uploads has {4 + SHAPE * len(names)} words, not {len(words)}")
+            raise ValueError(
+                f"an answer with {len(names)} uploads has {4 + SHAPE * len(names)} words, not {len(words)}"
+            )
         header = words.view(torch.float64)
         if header[0]:
             tensors.append(encode_reason(""))

@@ -10,10 +10,11 @@ from typing import Any, TypeVar
 
 import h5py
 import numpy as np
-from h5py import h5d
 
 from hpcfl.errors import ResultError
 from hpcfl.results.continued import RESTARTS
+from hpcfl.results.files import DAMAGE
+from hpcfl.results.form import check_clients, check_job, check_own, check_sharing, check_tables, require
 from hpcfl.results.format import OWN, TABLES
 from hpcfl.results.opening import open_content, open_file, plain, trouble, values
 
@@ -69,9 +70,10 @@ class Reader:
         try:
             rows = self._again(self._committed)
             self.rounds, self.events, self.failures = (self._columns(name, rows[name]) for name in TABLES)
+            self._again(lambda file: check_clients(file["clients"]), "/clients")
             self.clients = self._columns("clients")
             self.own = self._evaluations()
-            shares = self._again(lambda file: "sharing" in file, "sharing")
+            shares = self._again(_shares, "/sharing")
             self.sharing = self._columns("sharing") if shares else Columns(self._read, ())
         except ResultError:
             self.close()
@@ -88,6 +90,7 @@ class Reader:
         def rows(file: h5py.File) -> int | None:
             if place not in file:
                 return None
+            check_own(file[place], len(file["clients/client"]))
             count = min(len(column) for column in file[place].values() if column.maxshape[0] is None)
             return int((values(file[f"{place}/step"], count) <= last).sum())
 
@@ -102,11 +105,7 @@ class Reader:
         empty = f"{self.path} has no rounds: the run has not finished its first one, or was stopped before it did"
         if "committed" not in file.attrs or any(name not in file for name in TABLES):
             raise ResultError(empty)
-        rows = dict(zip(TABLES, file.attrs["committed"].tolist()))
-        for name in TABLES:
-            # a file has many columns, and h5py's own objects for them would cost as much as reading what is asked for
-            group = file[name]
-            rows[name] = min([rows[name], *(h5d.open(group.id, column.encode()).shape[0] for column in group)])
+        rows = check_tables(file)
         if not rows["rounds"]:
             raise ResultError(empty)
         return rows
@@ -114,7 +113,12 @@ class Reader:
     @cached_property
     def job(self) -> dict:
         """The resolved job: every setting, with its default where the job file said nothing."""
-        return self._json("job/resolved", dict)
+        job = self._json("job/resolved", dict)
+        try:
+            check_job(job)
+        except (ValueError, RecursionError) as error:
+            raise ResultError(trouble(self.path, "/job/resolved", error)) from error
+        return job
 
     @cached_property
     def job_text(self) -> str:
@@ -142,17 +146,21 @@ class Reader:
     @cached_property
     def partition(self) -> np.ndarray | None:
         """(N,) int32: the client that holds each training sample, or -1; None where the file does not say."""
-        known = self._again(lambda file: "partition/client" in file, "partition")
-        return self._read("partition/client") if known else None
+        if not self._again(lambda file: "partition/client" in file, "partition"):
+            return None
+        found = self._read("partition/client")
+        if not isinstance(found, np.ndarray) or found.ndim != 1 or found.dtype.kind not in "iu":
+            raise ResultError(f"cannot read /partition/client of {self.path}: it is no list of clients")
+        return found
 
     @property
     def start_time(self) -> str:
-        return self._read("start_time")
+        return self._text("start_time")
 
     @property
     def end_time(self) -> str | None:
         """When the run finished (ISO 8601); None if it has not."""
-        return self._read("end_time") if self.finished else None
+        return self._text("end_time") if self.finished else None
 
     @property
     def finished(self) -> bool:
@@ -172,7 +180,8 @@ class Reader:
                 int(step): [name for name in group if isinstance(group[name], h5py.Group)]
                 for step, group in file["model"].items()
             }
-            return {step: found[step] for step in sorted(found) if step <= file["model"].attrs["latest"]}
+            latest = int(file["model"].attrs["latest"])
+            return {step: found[step] for step in sorted(found) if step <= latest}
 
         return self._again(kept, "model")
 
@@ -197,8 +206,9 @@ class Reader:
         place = f"model/{step}/{name}"
         vector, layout = self._read(f"{place}/vector"), self._json(f"{place}/layout", list)
         try:
-            return {tensor["name"]: _tensor(vector, tensor) for tensor in layout}
-        except (KeyError, TypeError, ValueError) as error:
+            require(isinstance(vector, np.ndarray) and vector.ndim == 1 and vector.dtype.kind == "f", "it is no vector")
+            return {str(tensor["name"]): _tensor(vector, tensor) for tensor in layout}
+        except DAMAGE as error:
             raise ResultError(trouble(self.path, f"/{place}/layout", error)) from error
 
     def close(self) -> None:
@@ -220,7 +230,7 @@ class Reader:
     def _json(self, place: str, kind: type[T]) -> T:
         try:
             found = json.loads(self._text(place))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ResultError(trouble(self.path, f"/{place}", error)) from error
         if not isinstance(found, kind):
             raise ResultError(f"cannot read /{place} of {self.path}: it is no {KINDS[kind]} in JSON")
@@ -238,12 +248,19 @@ class Reader:
                     self._content = open_content(self.path)
                     self._file = open_file(self._content, self.path)
                 return read(self._file)
-            except (OSError, RuntimeError, KeyError, ValueError) as error:
+            except DAMAGE as error:
                 self.close()
                 if not left:
                     raise ResultError(trouble(self.path, place, error)) from error
                 sleep(PAUSE_S)
         raise AssertionError("the last try returns or raises")
+
+
+def _shares(file: h5py.File) -> bool:
+    """Whether there is a /sharing."""
+    if "sharing" in file:
+        check_sharing(file["sharing"])
+    return "sharing" in file
 
 
 def _tensor(vector: np.ndarray, tensor: Mapping[str, Any]) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from cases import share
+from cases import UNLIMITED, share
 from hypothesis import given
 from hypothesis import strategies as st
 from probes import WORLD
@@ -11,12 +11,18 @@ from hpcfl.answers import send_answer
 from hpcfl.compression import COMPRESSIONS
 from hpcfl.messages import HEAD, STOP, Keep, Order, say_order
 
+pytestmark = UNLIMITED
+
 W, C = torch.arange(5.0), torch.tensor([[1.5, 2.5]])
 BIG = torch.zeros(3 * HEAD)
 PARCELS = {0: {"w": W}, 1: {"w": W, "c": C}, 2: {"w": W, "big": BIG}, 3: {}}
-NUMBERS = st.sampled_from([-(2**63), -(2**31), -3, -2, -1, 0, 1, 2, 3, 5, 6, 7, 8, 255, 2**20, 2**31, 2**40, 2**62, 2**63 - 1])
+NUMBERS = st.sampled_from(
+    [-(2**63), -(2**31), -3, -2, -1, 0, 1, 2, 3, 5, 6, 7, 8, 255, 2**20, 2**31, 2**40, 2**62, 2**63 - 1]
+)
 WORDS = NUMBERS | st.integers(-(2**63), 2**63 - 1)
-CHANGES = st.lists(st.tuples(st.sampled_from(["set", "set", "set", "drop", "add"]), st.floats(0, 1), WORDS), min_size=1, max_size=3)
+CHANGES = st.lists(
+    st.tuples(st.sampled_from(["set", "set", "set", "drop", "add"]), st.floats(0, 1), WORDS), min_size=1, max_size=3
+)
 UPLOADS = st.lists(st.floats(width=32), min_size=1, max_size=300)
 TOGETHER = 10
 CUTS = st.sampled_from([None] * 6 + [0, 1, 2])
@@ -116,11 +122,11 @@ def test_uploads_that_are_compressed(forge, cases):
 
 @pytest.mark.parametrize("sent", ORDERS)
 def test_what_is_not_damaged_is_heard(forge, tmp_path, sent):
-    assert forge("orders", tmp_path, "hear_messages", said(say_order, sent)) == 0
+    forge.runs("orders", tmp_path, "hear_messages", said(say_order, sent))
 
 
 @pytest.mark.parametrize("answer", ANSWERS)
 def test_answers_that_are_not_damaged_are_heard(forge, tmp_path, answer):
     channel = Channel()
     send_answer(channel, ["c", "w"], [3.0, 0.5, 0.1], *answer)
-    assert forge("answers", tmp_path, "hear_messages", channel.sent, ["c", "w"]) == 0
+    forge.runs("answers", tmp_path, "hear_messages", channel.sent, ["c", "w"])

@@ -1,0 +1,126 @@
+"""What a reader relies on in a result file: the form of its tables and of the job, checked before anyone uses them.
+
+Files are exchanged, and a file that HDF5 can read may still hold anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import h5py
+import numpy as np
+from h5py import h5d
+
+from hpcfl.results.format import CLIENTS, OWN, SHARING, TABLES
+
+__all__ = ["check_clients", "check_job", "check_own", "check_sharing", "check_tables", "require"]
+
+NUMBERS, TEXT = "iuf", "OS"
+NEEDED = {
+    "rounds": ("step", "time", "wall", "accuracy", "loss", "train_loss", "examples", "clients", "failures", "staleness",
+               "bytes_up", "bytes_down", "client_bytes_up", "client_bytes_down", "training", "communicating",
+               "aggregating", "evaluating"),
+    "events": ("step", "client", "version", "start", "finish", "rank", "examples", "steps", "loss", "status"),
+    "failures": ("step", "client", "rank", "reason"),
+}  # fmt: skip
+"""Columns of version 1.0; the others came later, and may be missing."""
+SECTIONS = ("data", "partition", "model", "client", "strategy", "schedule")
+"""Of a job: a table, or the name of a component."""
+
+
+def require(holds: bool, what: str) -> None:
+    """ValueError that says `what` is wrong."""
+    if not holds:
+        raise ValueError(what)
+
+
+def check_tables(file: h5py.File) -> dict[str, int]:
+    """The rows of each table that are wholly there: so many are committed, and in every column.
+
+    ValueError, KeyError or TypeError where a table is none.
+    """
+    committed = np.asarray(file.attrs["committed"])
+    require(committed.shape == (len(TABLES),) and committed.dtype.kind in "iu" and committed.min() >= 0,
+            "its attribute `committed` is not the number of rows of each table")  # fmt: skip
+    rows = dict(zip(TABLES, committed.tolist()))
+    for name, columns in TABLES.items():
+        # a file has many columns, and h5py's own objects for them would cost as much as reading what is asked for
+        group, kinds = file[name].id, {column.name: kind_of(column.dtype) for column in columns}
+        there = [column.decode() for column in group]
+        lacking = [column for column in NEEDED[name] if column not in there]
+        require(not lacking, f"/{name} lacks {', '.join(lacking)}")
+        for column in there:
+            dataset = h5d.open(group, column.encode())
+            rows[name] = min(rows[name], (dataset.shape or (0,))[0])
+            if column in kinds:
+                fits = dataset.rank == 1 and dataset.dtype.kind in kinds[column]
+                require(fits, f"/{name}/{column} is {dataset.dtype} {dataset.shape}, which is no such column")
+    return rows
+
+
+def kind_of(dtype: Any) -> str:
+    """The kinds of NumPy's types that may stand for one of the format."""
+    return TEXT if np.dtype(dtype).kind in TEXT else NUMBERS
+
+
+def check_clients(group: h5py.Group) -> None:
+    """ValueError unless the columns of /clients are of one length."""
+    shapes = {name: (item.shape, item.dtype.kind) for name, item in group.items() if isinstance(item, h5py.Dataset)}
+    count = (shapes["client"][0] or (0,))[0]
+    for name, (shape, kind) in shapes.items():
+        if name == "label":
+            fits = shape == shapes["classes"][0][1:] and kind in TEXT
+        else:
+            kinds = TEXT if name == "architecture" else NUMBERS
+            known = name in CLIENTS or name == "client"
+            fits = (
+                bool(shape)
+                and shape[0] == count
+                and (not known or len(shape) == 1 + (name == "classes") and kind in kinds)
+            )
+        require(fits, f"/clients/{name} is {kind}{shape}, with {count} clients")
+
+
+def check_own(group: h5py.Group, clients: int) -> None:
+    """ValueError unless /clients/own has a row for each evaluation, and in it a number for each client."""
+    for name in ("step", "loss", "accuracy", *(name for name in OWN if name in group)):
+        column = group[name]
+        wanted = 1 if name == "step" else 2
+        fits = column.ndim == wanted and column.dtype.kind in NUMBERS and (wanted == 1 or column.shape[1] == clients)
+        require(fits, f"/clients/own/{name} is {column.dtype} {column.shape}, with {clients} clients")
+
+
+def check_sharing(group: h5py.Group) -> None:
+    """ValueError unless every tensor and every architecture has a row."""
+    kinds = {"tensor": TEXT, "architecture": TEXT, "shape": TEXT}
+    tensors, architectures = (len(group[name]) for name in ("tensor", "architecture"))
+    shapes = dict.fromkeys((column.name for column in SHARING), (tensors,))
+    shapes |= {"architectures": (tensors, architectures), "architecture": (architectures,), "clients": (architectures,)}
+    for name, shape in shapes.items():
+        fits = group[name].shape == shape and group[name].dtype.kind in kinds.get(name, NUMBERS)
+        require(fits, f"/sharing/{name} is {group[name].dtype} {group[name].shape}, not {shape}")
+
+
+def check_job(job: Mapping[str, Any]) -> None:
+    """ValueError unless what commands take of a job is of its kind; what else it may say is the schema's business."""
+    for key, kind in (("name", str), ("rounds", int), ("seed", int), ("clock", str)):
+        require(isinstance(job.get(key, kind()), kind), f"its {key} is {job.get(key)!r}")
+    for key in SECTIONS:
+        section = job.get(key)
+        require(isinstance(section, dict | str | None), f"its {key} is {section!r}")
+        if isinstance(section, dict):
+            require(isinstance(section.get("name", ""), str), f"its {key}.name is {section.get('name')!r}")
+    client = job.get("client")
+    models = client.get("models", []) if isinstance(client, dict) else []
+    require(isinstance(models, list) and all(isinstance(model, dict) for model in models), "its client.models are none")
+    check_params(job)
+
+
+def check_params(table: Mapping[str, Any], above: str = "") -> None:
+    """ValueError where `params`, of whatever component, are no table."""
+    for key, value in table.items():
+        if isinstance(value, dict):
+            check_params(value, f"{above}{key}.")
+        else:
+            require(key != "params" or not above, f"its {above}{key} are {value!r}")
