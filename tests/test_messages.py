@@ -94,6 +94,59 @@ def test_a_wrong_length_is_refused(order, world, damage):
         decode(words, world, CPU)
 
 
+@pytest.mark.parametrize(
+    ("place", "word", "says"),
+    [
+        (0, -1, "an order of 18 words does not hold"),
+        (4, 6, "an order names the client 6; valid is from 0 to before 6"),
+        (4, -1, "the client -1"),
+        (5, 4, "the step 4"),
+        (5, -1, "the step -1"),
+        (6, -1, "the visit -1"),
+        (7, torch.tensor([float("nan")], dtype=torch.float64).view(torch.int64).item(), "starts at nan"),
+        (8, 2, "the parcel 2"),
+        (8, 2**62, "the parcel"),
+        (9, -(2**40), "the number of jobs"),
+        (10, 4, "the type 4"),
+        (10, -1, "the type -1"),
+        (11, 5, "is no shape"),
+        (11, -1, "is no shape"),
+        (12, -5, "is no shape"),
+        (12, 2**62, "no memory for it"),
+        (12, 2**45, "no memory for it"),
+        (16, 7, "an order names the parcel 7"),
+        (17, 2, "the tensor 2"),
+        (18, -1, "which is no text"),
+    ],
+)
+def test_numbers_that_name_nothing_are_refused(world, place, word, says):
+    words = encode(Order.of([world.job(0, 2, 0.5)], lambda client: {"w": W})).tolist()
+    words[place] = word
+    with pytest.raises(ValueError, match=says):
+        decode(words, world, CPU)
+
+
+def test_a_tensor_that_no_parcel_holds_is_refused(world):
+    words = encode(Order.of([world.job(0, 2, 0.5)], lambda client: {"c": C, "w": W})).tolist()
+    words[29] = 0
+    with pytest.raises(ValueError, match="brings 2 tensors, and its parcels hold 1 of them"):
+        decode(words, world, CPU)
+
+
+@pytest.mark.parametrize("words", [[], [1], [-2], [-2, 9], [-2, 1, -1], [7, 7]])
+def test_words_that_are_no_order(world, words):
+    sent = []
+    say(torch.tensor(words, dtype=torch.int64), (), sent.append)
+    with pytest.raises(ValueError, match="an order"):
+        hear_order(lambda tensor: tensor.copy_(sent.pop(0)), world, CPU)
+
+
+@pytest.mark.parametrize(("length", "says"), [(-1, "was announced"), (2**62, "no memory"), (2**45, "no memory")])
+def test_a_length_that_none_has(length, says):
+    with pytest.raises(ValueError, match=says):
+        hear(lambda tensor: tensor.fill_(length), lambda words: [])
+
+
 @pytest.mark.parametrize("tensor", [torch.zeros(1, 1, 1, 1, 1), torch.zeros(2, dtype=torch.bool)])
 def test_a_tensor_that_cannot_be_described_is_refused(world, tensor):
     with pytest.raises(ValueError, match="cannot be sent"):

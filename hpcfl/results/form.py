@@ -53,9 +53,9 @@ def check_tables(file: h5py.File) -> dict[str, int]:
         for column in there:
             dataset = h5d.open(group, column.encode())
             rows[name] = min(rows[name], (dataset.shape or (0,))[0])
-            if column in kinds:
-                fits = dataset.rank == 1 and dataset.dtype.kind in kinds[column]
-                require(fits, f"/{name}/{column} is {dataset.dtype} {dataset.shape}, which is no such column")
+            known = column in kinds
+            fits = dataset.rank == 1 and dataset.dtype.kind in kinds[column] if known else dataset.rank > 0
+            require(fits, f"/{name}/{column} is {dataset.dtype} {dataset.shape}, which is no such column")
     return rows
 
 
