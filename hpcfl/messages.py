@@ -1,7 +1,7 @@
 """What rank 0 tells the others about a step: int64 headers, then each distinct tensor once.
 
-A header is a table of numbers of fixed width, so nothing is pickled and a wrong length cannot be mistaken. What is heard
-is checked before it is used: a number that names nothing, or memory that no machine has, is a ValueError.
+A header is a table of numbers of fixed width, so nothing is pickled and a wrong length cannot be mistaken. What is
+heard is checked before it is used: a number that names nothing, or memory that no machine has, is a ValueError.
 """
 
 from __future__ import annotations

@@ -10,13 +10,14 @@ from typing import Any
 
 import h5py
 import numpy as np
-from h5py import h5d
+from h5py import h5d, h5o, h5t
 
 from hpcfl.results.format import CLIENTS, OWN, SHARING, TABLES
 
 __all__ = ["check_clients", "check_job", "check_own", "check_sharing", "check_tables", "require"]
 
-NUMBERS, TEXT = "iuf", "OS"
+NUMBERS, WHOLE, TEXT = "iuf", "iu", "S"
+"""Kinds of NumPy's types."""
 NEEDED = {
     "rounds": ("step", "time", "wall", "accuracy", "loss", "train_loss", "examples", "clients", "failures", "staleness",
                "bytes_up", "bytes_down", "client_bytes_up", "client_bytes_down", "training", "communicating",
@@ -27,6 +28,10 @@ NEEDED = {
 """Columns of version 1.0; the others came later, and may be missing."""
 SECTIONS = ("data", "partition", "model", "client", "strategy", "schedule")
 """Of a job: a table, or the name of a component."""
+
+
+KINDS = {h5t.INTEGER: "i", h5t.ENUM: "u", h5t.FLOAT: "f", h5t.STRING: "S"}
+"""HDF5's classes of types, as kinds of NumPy's; O for all that no column is of."""
 
 
 def require(holds: bool, what: str) -> None:
@@ -46,49 +51,55 @@ def check_tables(file: h5py.File) -> dict[str, int]:
     rows = dict(zip(TABLES, committed.tolist()))
     for name, columns in TABLES.items():
         # a file has many columns, and h5py's own objects for them would cost as much as reading what is asked for
+        require(isinstance(file[name], h5py.Group), f"/{name} is no table")
         group, kinds = file[name].id, {column.name: kind_of(column.dtype) for column in columns}
         there = [column.decode() for column in group]
         lacking = [column for column in NEEDED[name] if column not in there]
         require(not lacking, f"/{name} lacks {', '.join(lacking)}")
         for column in there:
-            dataset = h5d.open(group, column.encode())
-            rows[name] = min(rows[name], (dataset.shape or (0,))[0])
-            known = column in kinds
-            fits = dataset.rank == 1 and dataset.dtype.kind in kinds[column] if known else dataset.rank > 0
-            require(fits, f"/{name}/{column} is {dataset.dtype} {dataset.shape}, which is no such column")
+            shape, kind = told(group, column)
+            rows[name] = min(rows[name], (shape or (0,))[0])
+            fits = len(shape) == 1 and kind in kinds[column] if column in kinds else shape
+            require(fits, f"/{name}/{column} is {kind}{shape}, which is no such column")
     return rows
+
+
+def told(group: h5py.h5g.GroupID, name: str) -> tuple[tuple[int, ...], str]:
+    """Shape and kind of a dataset; KeyError or TypeError where there is none of the name."""
+    # a file has many columns, and h5py's own objects for them would cost as much as reading what is asked for
+    dataset = h5d.open(group, name.encode())
+    return dataset.shape or (), KINDS.get(dataset.get_type().get_class(), "O")
 
 
 def kind_of(dtype: Any) -> str:
     """The kinds of NumPy's types that may stand for one of the format."""
-    return TEXT if np.dtype(dtype).kind in TEXT else NUMBERS
+    kind = np.dtype(dtype).kind
+    return TEXT if kind in "OS" else WHOLE if kind in WHOLE else NUMBERS
 
 
 def check_clients(group: h5py.Group) -> None:
     """ValueError unless the columns of /clients are of one length."""
-    shapes = {name: (item.shape, item.dtype.kind) for name, item in group.items() if isinstance(item, h5py.Dataset)}
+    ids = [name for name in group.id if h5o.get_info(group.id, name).type == h5o.TYPE_DATASET]
+    shapes = {name.decode(): told(group.id, name.decode()) for name in ids}
     count = (shapes["client"][0] or (0,))[0]
     for name, (shape, kind) in shapes.items():
         if name == "label":
             fits = shape == shapes["classes"][0][1:] and kind in TEXT
+        elif name in CLIENTS:
+            kinds = kind_of(CLIENTS[name].dtype) if CLIENTS[name].dtype else TEXT
+            fits = shape[:1] == (count,) and len(shape) == 1 + (name == "classes") and kind in kinds
         else:
-            kinds = TEXT if name == "architecture" else NUMBERS
-            known = name in CLIENTS or name == "client"
-            fits = (
-                bool(shape)
-                and shape[0] == count
-                and (not known or len(shape) == 1 + (name == "classes") and kind in kinds)
-            )
+            fits = shape[:1] == (count,)
         require(fits, f"/clients/{name} is {kind}{shape}, with {count} clients")
 
 
 def check_own(group: h5py.Group, clients: int) -> None:
     """ValueError unless /clients/own has a row for each evaluation, and in it a number for each client."""
     for name in ("step", "loss", "accuracy", *(name for name in OWN if name in group)):
-        column = group[name]
-        wanted = 1 if name == "step" else 2
-        fits = column.ndim == wanted and column.dtype.kind in NUMBERS and (wanted == 1 or column.shape[1] == clients)
-        require(fits, f"/clients/own/{name} is {column.dtype} {column.shape}, with {clients} clients")
+        shape, kind = told(group.id, name)
+        steps = name == "step"
+        fits = kind in (WHOLE if steps else NUMBERS) and shape[1:] == (() if steps else (clients,)) and shape
+        require(fits, f"/clients/own/{name} is {kind}{shape}, with {clients} clients")
 
 
 def check_sharing(group: h5py.Group) -> None:
@@ -98,8 +109,8 @@ def check_sharing(group: h5py.Group) -> None:
     shapes = dict.fromkeys((column.name for column in SHARING), (tensors,))
     shapes |= {"architectures": (tensors, architectures), "architecture": (architectures,), "clients": (architectures,)}
     for name, shape in shapes.items():
-        fits = group[name].shape == shape and group[name].dtype.kind in kinds.get(name, NUMBERS)
-        require(fits, f"/sharing/{name} is {group[name].dtype} {group[name].shape}, not {shape}")
+        found, kind = told(group.id, name)
+        require(found == shape and kind in kinds.get(name, NUMBERS), f"/sharing/{name} is {kind}{found}, not {shape}")
 
 
 def check_job(job: Mapping[str, Any]) -> None:

@@ -74,7 +74,8 @@ def test_one_that_is_not_whole_is_passed_over_in_one_line(tmp_path: Path, damage
 @pytest.mark.parametrize(
     "odd",
     [
-        {"job": []}, {"step": 6.5}, {"step": -6}, {"time": "3"}, {"time": float("nan")}, {"jobs": [1, None]}, {"jobs": [-1]},
+        {"job": []}, {"step": 6.5}, {"step": -6}, {"time": "3"}, {"time": float("nan")}, {"jobs": [1, None]},
+        {"jobs": [-1]},
         {"combined": 1}, {"execution": True}, {"position": None}, {"files": [{"name": "../x", "bytes": 0, "crc32": 0}]},
         {"files": [None]}, {"format_version": 1}, {"step_s": 10**400},
     ],

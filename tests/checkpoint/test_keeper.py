@@ -17,6 +17,7 @@ JOB = Job(client=0, version=0, start=0.0, finish=0.0, examples=1, epochs=1, step
 
 FACTS = {"run": "it", "job": {}, "device": "cpu", "execution": 0}
 
+
 def keeper(folder: Path, said: list, every: int = 1, asked=lambda: 0, rounds: int = 99, begin=None) -> Keeper:
     (folder / "run.h5").touch()
     return Keeper(

@@ -164,8 +164,8 @@ def news():
 
 def plays():
     """Who speaks, and lines."""
-    speech = "ROMEO:\nBut soft, what light through yonder window breaks?\nIt is the east.\n\nJULIET:\nO Romeo, Romeo! Wherefore?\n\n"
-    return {"shakespeare/input.txt": (speech * 20).encode()}
+    romeo = "ROMEO:\nBut soft, what light through yonder window breaks?\nIt is the east.\n\n"
+    return {"shakespeare/input.txt": (20 * (romeo + "JULIET:\nO Romeo, Romeo! Wherefore?\n\n")).encode()}
 
 
 TEXTS = {"x": lambda: "to be", "y": ("o", "r", " ")}

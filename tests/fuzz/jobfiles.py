@@ -75,7 +75,8 @@ CLIENT = {
 DEVICE = {
     "seconds_per_step": NUMBER, "speed": st.sampled_from([{"name": "lognormal", "sigma": 0.5}]),
     "download_bandwidth": st.sampled_from([1e3, 1e6]), "upload_bandwidth": st.sampled_from([1e3, 1e6]),
-    "dropout": st.sampled_from([0.0, 0.2]), "stale": st.sampled_from([False, {"step": 2.0, "shuffle": True, "list": [2, 1, 1]}]),
+    "dropout": st.sampled_from([0.0, 0.2]),
+    "stale": st.sampled_from([False, {"step": 2.0, "shuffle": True, "list": [2, 1, 1]}]),
     "availability": st.sampled_from([{"period": 20.0, "share": 0.5}]),
 }  # fmt: skip
 SYNTHETIC = {"name": "synthetic", "samples": 64, "test_samples": 12, "shape": [1, 8, 8], "classes": 3}
@@ -106,7 +107,9 @@ def jobs(draw):
     }  # fmt: skip
     job |= draw(st.fixed_dictionaries({}, optional={
         "reproducible": st.booleans(), "execution": st.sampled_from(["auto", "sequential"]),
-        "server": st.fixed_dictionaries({}, optional={"evaluate_every": st.integers(1, 3), "test_batch_size": st.integers(1, 20)}),
+        "server": st.fixed_dictionaries(
+            {}, optional={"evaluate_every": st.integers(1, 3), "test_batch_size": st.integers(1, 20)}
+        ),
         "results": st.just({"keep_every": 1}), "checkpoint": st.just({"every": 1}),
     }))  # fmt: skip
     if sort == "any" and name in ("fedavg", "fedprox", "fedlc", "fedbn") and draw(st.booleans()):
@@ -115,17 +118,25 @@ def jobs(draw):
 
 
 JUNK = st.sampled_from([
-    None, True, False, 0, -1, 1, 7, 2**31, 2**63, -(2**63), 10**30, 0.5, -0.0, 1e308, float("nan"), float("inf"), "", "x",
-    "0", "true", "nosuch", "no.such.module", "math.sqrt", "os.getcwd", "builtins.dict", "builtins.int", "torch.nn.Linear",
-    "torch.nn.Identity", "numpy.zeros", "hpcfl.errors.JobError", "hpcfl.strategies.FedAvg", "hpcfl.rng.stream", ".", "..", "a.",
-    "fedavg+", "+", "fedavg+fedavg", "fedprox+fedat", "\0", "é", "x" * 300, "../x", "/", [], [1], [1, 2], [0], [[1]], [None], ["x"], [-1, 2],
-    [1e9], {}, {"name": "x"}, {"name": 1}, {"name": "mlp", "params": 1}, {"params": {}}, {"name": "iid", "x": {}}, [{}], {"": 1},
+    None, True, False, 0, -1, 1, 7, 2**31, 2**63, -(2**63), 10**30, 0.5, -0.0, 1e308, float("nan"), float("inf"), "",
+    "x",
+    "0", "true", "nosuch", "no.such.module", "math.sqrt", "os.getcwd", "builtins.dict", "builtins.int",
+    "torch.nn.Linear",
+    "torch.nn.Identity", "numpy.zeros", "hpcfl.errors.JobError", "hpcfl.strategies.FedAvg", "hpcfl.rng.stream", ".",
+    "..", "a.",
+    "fedavg+", "+", "fedavg+fedavg", "fedprox+fedat", "\0", "é", "x" * 300, "../x", "/", [], [1], [1, 2], [0], [[1]],
+    [None], ["x"], [-1, 2],
+    [1e9], {}, {"name": "x"}, {"name": 1}, {"name": "mlp", "params": 1}, {"params": {}}, {"name": "iid", "x": {}},
+    [{}], {"": 1},
     {"name": "fedavg", "params": {"mu": 1}, "mu": 1},
 ])  # fmt: skip
 KEYS = st.sampled_from([
-    "name", "seed", "rounds", "clock", "data", "model", "client", "clients", "partition", "strategy", "schedule", "params", "lr", "mu",
-    "epochs", "batch_size", "hidden", "x", "é", "", "device", "results", "server", "checkpoint", "tracking", "communication", "cache", "stage",
-    "stale", "speed", "availability", "models", "test_clients", "min_clients", "init", "transform", "path", "root", "threads", "group", "c_ratio",
+    "name", "seed", "rounds", "clock", "data", "model", "client", "clients", "partition", "strategy", "schedule",
+    "params", "lr", "mu",
+    "epochs", "batch_size", "hidden", "x", "é", "", "device", "results", "server", "checkpoint", "tracking",
+    "communication", "cache", "stage",
+    "stale", "speed", "availability", "models", "test_clients", "min_clients", "init", "transform", "path", "root",
+    "threads", "group", "c_ratio",
 ])  # fmt: skip
 
 

@@ -22,9 +22,11 @@ from hpcfl.messages import Order, hear_order
 from hpcfl.results import open_results
 
 MODULES = ("analysis.export", "analysis.parting", "bench", "doctor", "plots", "preflight.command", "rank", "report",
-           "report.compare", "report.layout", "report.table", "report.watch", "sweep", "validate", "asyncbench")  # fmt: skip
+           "report.compare", "report.layout", "report.table", "report.watch", "sweep", "validate",
+           "asyncbench")  # fmt: skip
 READINGS = (
-    ["show", "{}"], ["show", "--sharing", "{}"], ["verify", "{}", "{}"], ["export", "{}"], ["export", "--table", "events", "{}"],
+    ["show", "{}"], ["show", "--sharing", "{}"], ["verify", "{}", "{}"], ["export", "{}"],
+    ["export", "--table", "events", "{}"],
     ["export", "--table", "own", "{}"], ["export", "--format", "json", "{}"], ["compare", "{}", "{}"], ["table", "{}"],
     ["watch", "--wait", "0", "--every", "0.05", "{}"],
 )  # fmt: skip

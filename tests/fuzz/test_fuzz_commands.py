@@ -14,11 +14,16 @@ from hpcfl.cli import cli
 pytestmark = UNLIMITED
 TOGETHER = 3
 WORDS = st.sampled_from([
-    "run.h5", "run.h5", "run.h5", "other.h5", "*.h5", "job.toml", "job.toml", "job.toml#client", "nothere.h5", "nothere.toml", ".", "folder", "empty.h5",
-    "", " ", "-", "--", "-o", "/dev/null", "x" * 300, "é", "\x1b[31m", "0", "1", "-1", "1e9", "nan", "inf", "0.5", "csv", "json", "markdown", "latex",
-    "seed", "strategy", "client.lr", "client.lr,seed", ",", "=", "a=b", "client.lr=0.1", "client.lr=x", "client=3", "rounds=2", "name=", "data.x=1",
-    "strategy=fedavg", "strategy.name=nosuch", "a.b.c=[", "seed={}", "accuracy", "gantt", "clients", "confusion", "accuracy,loss", "wall", "own",
-    "out.csv", "out.pdf", "out.png", "folder/out.png", "nothere/out.png", "global", "fedavg,,fedprox", "16:00", "1-00:00:00", "rounds,events",
+    "run.h5", "run.h5", "run.h5", "other.h5", "*.h5", "job.toml", "job.toml", "job.toml#client", "nothere.h5",
+    "nothere.toml", ".", "folder", "empty.h5",
+    "", " ", "-", "--", "-o", "/dev/null", "x" * 300, "é", "\x1b[31m", "0", "1", "-1", "1e9", "nan", "inf", "0.5",
+    "csv", "json", "markdown", "latex",
+    "seed", "strategy", "client.lr", "client.lr,seed", ",", "=", "a=b", "client.lr=0.1", "client.lr=x", "client=3",
+    "rounds=2", "name=", "data.x=1",
+    "strategy=fedavg", "strategy.name=nosuch", "a.b.c=[", "seed={}", "accuracy", "gantt", "clients", "confusion",
+    "accuracy,loss", "wall", "own",
+    "out.csv", "out.pdf", "out.png", "folder/out.png", "nothere/out.png", "global", "fedavg,,fedprox", "16:00",
+    "1-00:00:00", "rounds,events",
 ])  # fmt: skip
 SLOW = ("bench", "run", "sweep")
 """They train, whatever they are given."""

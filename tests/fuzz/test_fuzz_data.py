@@ -1,4 +1,4 @@
-"""The readers of datasets on damaged files: a DataError, or a dataset that is one; and nothing in a file is executed."""
+"""The readers of datasets on damaged files: a DataError, or a dataset that is one; nothing in a file is executed."""
 
 import pickle
 import shutil
@@ -84,10 +84,12 @@ class Runs:
 
 
 CALLS = st.sampled_from([
-    ("os", "system", "touch executed"), ("posix", "system", "touch executed"), ("subprocess", "getoutput", "touch executed"),
+    ("os", "system", "touch executed"), ("posix", "system", "touch executed"),
+    ("subprocess", "getoutput", "touch executed"),
     ("builtins", "exec", "open('executed', 'w')"), ("builtins", "eval", "open('executed', 'w')"),
     ("__builtin__", "eval", "open('executed', 'w')"), ("numpy", "save", "executed"),
-    ("numpy.core.multiarray", "fromfile", "executed"), ("pathlib", "Path", "executed"), ("builtins", "open", "executed", "w"),
+    ("numpy.core.multiarray", "fromfile", "executed"), ("pathlib", "Path", "executed"),
+    ("builtins", "open", "executed", "w"),
     ("numpy", "dtype", "executed"), ("numpy", "ndarray", 2**62), ("_codecs", "encode", "executed", "rot13"),
     ("numpy.core.multiarray", "_reconstruct", 7), ("numpy._core.numeric", "_frombuffer", b"x", "O", 3, "C"),
 ])  # fmt: skip

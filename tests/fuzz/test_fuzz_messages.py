@@ -1,4 +1,4 @@
-"""What travels between ranks, with lengths and numbers out of range: a ValueError in a sentence, and no large memory."""
+"""What travels between ranks, with lengths and numbers out of range: a ValueError in a sentence, no large memory."""
 
 import pytest
 import torch

@@ -16,17 +16,20 @@ from runs import JOBS, make_run, write_small
 pytestmark = UNLIMITED
 
 PLACES = (
-    "rounds", "events", "failures", "clients", "clients/own", "clients/own/step", "job", "environment", "model", "partition",
+    "rounds", "events", "failures", "clients", "clients/own", "clients/own/step", "job", "environment", "model",
+    "partition",
     "rounds/step", "rounds/accuracy", "rounds/time", "rounds/wall", "rounds/client_bytes_up", "events/client",
     "events/status", "events/step", "events/staleness", "failures/reason", "clients/examples", "clients/classes",
     "clients/label", "clients/architecture", "clients/client", "clients/own/accuracy", "partition/client", "job/text",
     "job/resolved", "job/sha256", "environment/ranks", "environment/hosts", "start_time", "end_time", "model/12",
-    "model/12/global", "model/12/global/vector", "model/12/global/layout", "environment/restarts", "sharing", "sharing/tensor",
+    "model/12/global", "model/12/global/vector", "model/12/global/layout", "environment/restarts", "sharing",
+    "sharing/tensor",
 )  # fmt: skip
 TEXTS = st.sampled_from([
     "", "{", "[]", "{}", "null", "7", "NaN", '{"rounds": "many"}', '{"rounds": -1, "seed": null}', '"text"', "[" * 5000,
     '{"rounds": 1e999, "strategy": 3, "data": [], "partition": null, "model": true, "client": 7}', '[{"name": 3}]',
-    '[{"name": "w", "kind": "parameter", "shape": [1e9], "start": 0, "stop": 9}]', "1" * 5000, "\x1b[2J[/red]", "é" * 300,
+    '[{"name": "w", "kind": "parameter", "shape": [1e9], "start": 0, "stop": 9}]', "1" * 5000, "\x1b[2J[/red]",
+    "é" * 300,
     '[{"name": "w", "kind": "constant", "shape": [], "value": 1, "dtype": "O"}]',
     '{"strategy": {"name": "fedavg", "params": 3}, "data": {"name": {}}, "rounds": {}, "name": []}',
 ])  # fmt: skip
@@ -48,7 +51,7 @@ def spoil(path: Path, oddities) -> None:
                 array = np.zeros(shape, kind if kind != "O" else "S9")
                 owner.attrs[attribute] = array if what == "attribute" else value
                 continue
-            old = file[place] if place in file else None
+            old = file.get(place)
             if what == "resize":
                 if isinstance(old, h5py.Dataset) and old.chunks:
                     old.resize(
@@ -58,7 +61,7 @@ def spoil(path: Path, oddities) -> None:
                         ]
                     )
                 continue
-            if old is not None:
+            if file.get(place, getlink=True) is not None:
                 del file[place]
             parent = place.rpartition("/")[0]
             if what == "delete" or parent and not isinstance(file.get(parent), h5py.Group):
@@ -154,8 +157,8 @@ def test_resume_from_damaged_checkpoints(forge, runs, tmp_path_factory, kind, wh
     go_on(forge, folder, "checkpoint")
 
 
-FACTS = st.sampled_from(["run", "job", "step", "files", "format_version", "jobs", "time", "execution", "device", "step_s",
-                         "failed_in_a_row", "combined", "hpcfl", "format"])  # fmt: skip
+FACTS = st.sampled_from(["run", "job", "step", "files", "format_version", "jobs", "time", "execution", "device",
+                         "wall_s", "position", "step_s", "failed_in_a_row", "combined", "hpcfl", "format"])  # fmt: skip
 ANY = st.sampled_from([None, -1, 0, 1, 2**70, 1.5, float("nan"), "", "x", [], {}, [None], {"rounds": 3}, True, "9.0"])
 
 
