@@ -82,6 +82,7 @@ def check_clients(group: h5py.Group) -> None:
     ids = [name for name in group.id if h5o.get_info(group.id, name).type == h5o.TYPE_DATASET]
     shapes = {name.decode(): told(group.id, name.decode()) for name in ids}
     count = (shapes["client"][0] or (0,))[0]
+    require("classes" not in shapes or "label" in shapes, "/clients has classes, but no label to name them")
     for name, (shape, kind) in shapes.items():
         if name == "label":
             fits = shape == shapes["classes"][0][1:] and kind in TEXT

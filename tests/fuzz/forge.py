@@ -1,8 +1,8 @@
 """A process that imports hpcfl once and forks for every case: a crash, a hang or too much memory costs that case alone.
 
 Reads a request per line, {"probe", "cases", "folder", "limit_s"} in JSON: what each case gives the probe. Quick ones
-share a fork. Answers with {"code", "hangs", "said"} of each: the exit code (negative for a signal), whether it took too long,
-and what came out on stdout and stderr.
+share a fork. Answers with {"code", "hangs", "said"} of each: the exit code (negative for a signal), whether it took too
+long, and what came out on stdout and stderr.
 """
 
 import json
