@@ -14,7 +14,7 @@ from hpcfl.checkpoint.identity import require_same
 from hpcfl.errors import JobError, ResultError
 from hpcfl.results.files import DAMAGE, reason
 from hpcfl.results.form import check_tables, require
-from hpcfl.results.opening import check_format, values
+from hpcfl.results.opening import Content, check_format, values
 from hpcfl.schema import JobSpec
 
 __all__ = ["Before", "find", "latest_result"]
@@ -71,7 +71,7 @@ def find(spec: JobSpec, path: Path, say: Callable[[str], None]) -> Before:
 def look_into(path: Path) -> Result:
     """ResultError if the file is not a result file."""
     try:
-        with h5py.File(path, "r", locking=False) as file:
+        with Content(path) as content, h5py.File(content, "r") as file:
             check_format(path, file)
             rows, job = check_tables(file)["rounds"], json.loads(file["job/resolved"].asstr()[()])
             require(isinstance(job, dict), "/job/resolved is no object in JSON")

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from hpcfl.errors import ResultError
 from hpcfl.results.files import DAMAGE, abandon, reason
+from hpcfl.results.opening import Content
 
 __all__ = ["Shelf", "open_to_read", "open_to_write"]
 
@@ -41,7 +42,7 @@ def open_to_write(path: Path) -> Iterator[h5py.File]:
 def open_to_read(path: Path) -> Iterator[h5py.File]:
     """A file that several ranks may read; ResultError where it is damaged."""
     try:
-        with h5py.File(path, "r", locking=False) as file:
+        with Content(path) as content, h5py.File(content, "r") as file:
             yield file
     except DAMAGE as failure:
         raise ResultError(f"cannot go on from the checkpoint's {path}: {reason(failure)}; remove its folder, and the "

@@ -2,7 +2,9 @@
 
 import io
 import math
+import os
 from pathlib import Path
+from struct import unpack_from
 
 import h5py
 
@@ -10,7 +12,35 @@ from hpcfl.errors import ResultError
 from hpcfl.results.files import reason
 from hpcfl.results.format import FORMAT, VERSION
 
-__all__ = ["check_format", "open_content", "open_file", "plain", "trouble", "values"]
+__all__ = ["Content", "check_format", "open_content", "open_file", "plain", "trouble", "values"]
+
+HEAP = b"GCOL"
+"""What a heap of HDF5, in which texts of any length lie, begins with."""
+LARGEST = 1 << 30
+"""Bytes of a heap that are looked at; a text of more is in no run."""
+
+
+class Content(io.FileIO):
+    """The bytes of a file for HDF5 to read, which would walk for ever through a heap of texts with an object without a
+    size: there are such in damaged files, and in those whose end is missing. Reading one is an OSError here."""
+
+    def readinto(self, buffer: memoryview) -> int:
+        count = super().readinto(buffer)
+        if buffer[:4] == HEAP:
+            self._walk(self.tell() - count)
+        return count
+
+    def _walk(self, place: int) -> None:
+        """Through the objects: index (0 for the room that is left), count, size, content; in steps of 8 bytes."""
+        (size,) = unpack_from("<Q", os.pread(self.fileno(), 16, place).ljust(16, b"\0"), 8)
+        heap = os.pread(self.fileno(), min(size, LARGEST), place)
+        at = 16
+        while at + 16 <= min(size, LARGEST):
+            index, length = unpack_from("<H6xQ", heap.ljust(at + 16, b"\0"), at)
+            step = 16 + -(-length // 8) * 8 if index else length
+            if not 0 < step <= size - at:
+                raise OSError("a heap of texts is damaged")
+            at += step
 
 
 def open_content(path: Path) -> io.FileIO:
@@ -22,7 +52,7 @@ def open_content(path: Path) -> io.FileIO:
     if not path.is_file():  # nor is it opened: a pipe would keep whoever opens it waiting
         raise ResultError(f"{path} is a pipe or a device; give a result file, which is read at any place")
     try:
-        content = io.FileIO(path)
+        content = Content(path)
     except OSError as error:
         raise ResultError(f"cannot read {path}: {reason(error)}") from error
     if not h5py.is_hdf5(path):

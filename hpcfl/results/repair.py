@@ -15,7 +15,7 @@ from hpcfl.errors import ResultError
 from hpcfl.results.continued import status
 from hpcfl.results.files import DAMAGE, locked, reason, sync
 from hpcfl.results.format import TABLES
-from hpcfl.results.opening import check_format, open_content, plain
+from hpcfl.results.opening import Content, check_format, open_content, plain
 from hpcfl.results.table import describe, share_dimension
 
 __all__ = ["repair"]
@@ -24,7 +24,7 @@ SCALES = ("DIMENSION_LIST", "REFERENCE_LIST", "CLASS", "NAME", "committed")
 """Attributes that are made anew: the first four refer to other datasets."""
 
 
-class Padded(io.FileIO):
+class Padded(Content):
     """A file that lost its end, with zeros in its place: HDF5 opens no file that is shorter than it says."""
 
     def __init__(self, path: Path, length: int):

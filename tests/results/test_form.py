@@ -10,6 +10,7 @@ from small_run import VECTOR, write_steps
 from hpcfl.checkpoint.resume import look_into
 from hpcfl.errors import ResultError
 from hpcfl.results import open_results
+from hpcfl.results.repair import repair
 
 HUGE = {"shape": (1 << 40,), "dtype": "<f8", "chunks": True, "maxshape": (None,)}
 
@@ -115,3 +116,20 @@ def test_a_run_that_cannot_go_on_is_told(spoilt, place, value):
     else:
         with pytest.raises(ResultError, match=f"cannot resume the run at {path}"):
             look_into(path)
+
+
+@pytest.mark.parametrize("cut", [0, 40, 900])
+def test_a_heap_of_texts_without_sizes_keeps_nobody_waiting(spoilt, tmp_path, cut):
+    path = spoilt("job/name", "small")
+    whole = path.read_bytes()
+    heap = whole.index(b"GCOL") + 16 + cut // 8 * 8
+    path.write_bytes(whole[:heap] + bytes(4096 - 16 - cut // 8 * 8) + whole[heap + 4096 - 16 - cut // 8 * 8 :])
+    before = path.read_bytes()
+    for read in (
+        lambda: open_results(path).job_text,
+        lambda: look_into(path),
+        lambda: repair(path, tmp_path / "out.h5"),
+    ):
+        with pytest.raises(ResultError):
+            read()
+    assert path.read_bytes() == before
