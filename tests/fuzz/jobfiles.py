@@ -43,8 +43,8 @@ SYNCHRONOUS = st.fixed_dictionaries(
     },
 )
 BUFFERED = st.fixed_dictionaries(
-    {"name": st.just("buffered")}, optional={"num_generator": st.integers(1, 2), "c_ratio": SHARES}
-)
+    {"name": st.just("buffered"), "num_generator": st.integers(1, 2)}
+) | st.fixed_dictionaries({"name": st.just("buffered"), "c_ratio": SHARES})
 FLIGHT = st.fixed_dictionaries({"name": st.just("buffered"), "in_flight": st.integers(1, 4)})
 TIERED = st.fixed_dictionaries(
     {"name": st.just("tiered")},
