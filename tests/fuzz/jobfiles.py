@@ -34,6 +34,8 @@ AHEAD = {
     "twafl": {"loop": SMALL, "deep_rounds": st.integers(0, 2)},
 }  # fmt: skip
 """Those of asynchronous schedules."""
+LAYERED = ("twafl", "fedper", "fedrep")
+"""They need more than one layer."""
 SYNCHRONOUS = st.fixed_dictionaries(
     {"name": st.just("synchronous")},
     optional={
@@ -90,7 +92,7 @@ def jobs(draw):
     table = {"any": STRATEGIES, "whole": WHOLE, "ahead": AHEAD}[sort]
     name = draw(st.sampled_from([*table]))
     given = {key: draw(value) for key, value in table[name].items()}
-    model = draw(MODELS.filter(lambda model: name != "twafl" or model.get("hidden") != []))  # it needs deep layers
+    model = draw(MODELS.filter(lambda model: name not in LAYERED or model.get("hidden") != []))  # it needs deep layers
     wall = sort != "whole" and draw(st.integers(0, 7)) == 0
     client = draw(st.fixed_dictionaries({"batch_size": st.sampled_from([4, 8])}, optional=CLIENT))
     device = draw(st.fixed_dictionaries({}, optional=DEVICE))
