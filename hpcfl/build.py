@@ -20,14 +20,13 @@ from hpcfl.acceleration import Accelerator, Execution, compile_module, enter, na
 from hpcfl.batched import Batched
 from hpcfl.checkpoint.resume import latest_result
 from hpcfl.components import construct, locate, make
-from hpcfl.compression import feed_back
+from hpcfl.conditions import impose
 from hpcfl.core import World, first_line
 from hpcfl.data import Dataset, Labels, class_counts, find_cache, find_root, find_stage, load, owners
 from hpcfl.errors import JobError, LaunchError
-from hpcfl.execution import choose, stacks_learners
+from hpcfl.execution import choose, require_rounds, stacks_learners
 from hpcfl.family import Family
 from hpcfl.federation import (
-    build_compression,
     build_schedule,
     build_world,
     component,
@@ -38,9 +37,13 @@ from hpcfl.federation import (
     reach_modules,
 )
 from hpcfl.flat import Layout
+from hpcfl.flower.adapter import Adapter
+from hpcfl.flower.rounds import Rounds
+from hpcfl.fromflower import adapt
 from hpcfl.jobfile import JobFile
 from hpcfl.launch import Placement
 from hpcfl.models import INITIALISERS, MODELS
+from hpcfl.privacy import Account, build_account
 from hpcfl.recipe import build_recipe, optimizer_of
 from hpcfl.rng import seed64
 from hpcfl.samples import Samples
@@ -51,21 +54,10 @@ from hpcfl.training import Trainer
 __all__ = ["Parts", "assemble", "choose_device"]
 
 HOOKS = (
-    "uploads",
-    "pooled",
-    "init",
-    "send",
-    "combine",
-    "local",
-    "loss",
-    "correct",
-    "personal",
-    "predict",
-    "private",
-    "travels",
-    "recorded",
-)
-UPLOADS = ("examples", "clients", "each")
+    "uploads", "pooled", "init", "send", "combine", "local", "base", "loss", "correct", "personal", "predict",
+    "private", "travels", "recorded", "mixing",
+)  # fmt: skip
+UPLOADS = ("examples", "clients", "each", "bytes", "neighbours")
 
 
 @dataclass(frozen=True)
@@ -85,6 +77,8 @@ class Parts:
     """(N,) int32: the client that holds each training sample, or -1."""
     execution: Execution
     """How the clients are trained."""
+    account: Account | None
+    """On rank 0 what the job spends of privacy, if it says so."""
 
     @property
     def architectures(self) -> list[str]:
@@ -125,6 +119,7 @@ def assemble(job: JobFile, device: torch.device, *, trains: bool, serves: bool) 
         torch.backends.cudnn.benchmark = False
     strategy = build_strategy(spec)
     schedule = build_schedule(spec)
+    require_rounds(spec, strategy, schedule)
     dataset = load(
         spec.data.name, root=find_root(spec.data.root, os.environ), params=spec.data.params,
         cache=find_cache(spec.data.cache, os.environ), stage=find_stage(spec.data.stage, os.environ),
@@ -133,6 +128,8 @@ def assemble(job: JobFile, device: torch.device, *, trains: bool, serves: bool) 
     dealt = deal_samples(spec, labels, strategy.pooled)
     parts, held_out = hold_out(spec, dataset.y_train, dealt)
     parts = cut(spec, parts)
+    strategy = impose(spec, strategy, len(parts) - spec.client.test_clients)
+    schedule = Rounds(strategy, schedule) if isinstance(strategy, Adapter) else schedule
     models, of = deal_models(spec, len(parts))
     key = "client.models" if spec.client.models else "model"
     modules = [build_model(spec, key, model, dataset) for model in models]
@@ -159,22 +156,20 @@ def assemble(job: JobFile, device: torch.device, *, trains: bool, serves: bool) 
         world, strategy, modules[0], build_recipe(spec, dataset.classes), train, parts, device,
         held_out if spec.client.test_size else None, spec.server.test_batch_size, modules[1:], test,
     )  # fmt: skip
-    trainer.stacks = stacks_learners(spec, trainer)
+    if isinstance(strategy, Adapter):
+        strategy.begin(world, trainer, serves)
+    trainer.stacks, trainer.splits = stacks_learners(spec, trainer), spec.client.out_of_memory == "split"
     execution = Execution(trainer, choose(spec, schedule, trainer))
     if trains and device.type == "cuda":
         execution.take(world, spec.device, Accelerator())
     owner = owners(dealt, len(dataset.y_train))
-    return Parts(world, strategy, schedule, trainer, test, dataset.labels, models[0].name, owner, execution)
+    account = build_account(spec, schedule, world) if serves and spec.privacy else None
+    return Parts(world, strategy, schedule, trainer, test, dataset.labels, models[0].name, owner, execution, account)
 
 
 def build_strategy(spec: JobSpec) -> Any:
     """The algorithm, from its own fields; what it uploads is checked here, where the mistake is one message."""
-    target, params = combined(spec.strategy.name), dict(spec.strategy.params)
-    for field in getattr(target, "optimizers", ()):
-        if field in params:
-            key = f"strategy.{field}"
-            params[field] = optimizer_of(key, component(key, params[field]))
-    strategy = construct("strategy", target, params)
+    strategy = adapt(spec) or build_algorithm(spec)
     if missing := [name for name in HOOKS if not hasattr(strategy, name)]:
         raise JobError(f"strategy = {spec.strategy.name!r}: lacks {', '.join(missing)}; derive it from hpcfl's FedAvg")
     for name, how in strategy.uploads.items():
@@ -182,8 +177,17 @@ def build_strategy(spec: JobSpec) -> Any:
             raise JobError(
                 f"strategy = {spec.strategy.name!r}: uploads[{name!r}] = {how!r}; valid: {', '.join(UPLOADS)}"
             )
-    given = spec.communication.compression.name
-    return strategy if given == "none" else feed_back(strategy, given, build_compression(spec))
+    return strategy
+
+
+def build_algorithm(spec: JobSpec) -> Any:
+    """What the name stands for, built; those of its fields that are optimizers are built first."""
+    target, params = combined(spec.strategy.name), dict(spec.strategy.params)
+    for field in getattr(target, "optimizers", ()):
+        if field in params:
+            key = f"strategy.{field}"
+            params[field] = optimizer_of(key, component(key, params[field]))
+    return construct("strategy", target, params)
 
 
 def combined(name: str) -> Any:

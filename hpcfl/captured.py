@@ -248,12 +248,13 @@ class Captured:
         """Why a step of this job cannot be captured, or None; nothing is trained."""
         trainer = self.trainer
         try:
-            client = trainer.client(job, {"w": sent["w"]} if trainer.strategy.private else {})
+            start = {**trainer.homes.latest(job.client), **sent}["w"]
+            client = trainer.client(job, {"w": start} if trainer.strategy.private else {})
             trainer.seed(client)
             trainer.module.train()
             fit = Replayed(self, client, sent)
-            vector = trainer.workspace(0).copy_(sent["w"])
-            fit._start, fit._calls = sent["w"][: trainer.layout.trainable], 1
+            vector = trainer.workspace(0).copy_(start)
+            fit._start, fit._calls = start[: trainer.layout.trainable], 1
             fit._prepare(vector)
             length = min(trainer.batch_size, client.examples)
             failure = self.recording(fit._memory, 0, length, vector)[1].failure

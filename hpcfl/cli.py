@@ -14,6 +14,7 @@ from hpcfl.comparing import compare, table, watch
 from hpcfl.options import changes
 from hpcfl.plotting import plot
 from hpcfl.queueing import cancel, status, submit
+from hpcfl.serving import dashboard
 from hpcfl.sweeping import sweep
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -153,7 +154,7 @@ def bench(
     Workloads: w1, bound by training; w2, by overhead; w3, by memory; traffic; async; all of these where none is named.
     cifar, for a GPU, on CIFAR-10 or synthetic data; vgg, deep.
     For a JOB file its settings of `execution` are compared. checkpoint times rounds with one each (in the folder at
-    hand), startup (alone) the way to the first round.
+    hand), flower a strategy of flwr, startup (alone) the way to the first round.
     """
     placement, _ = take_place()
     from hpcfl.transport.rendezvous import meet
@@ -164,7 +165,7 @@ def bench(
     measure(placement, rendezvous, wanted, overrides, repeats, as_json, profile)
 
 
-for command in (compare, table, watch, plot, export, verify, repair, sweep, submit, status, cancel):
+for command in (compare, table, watch, plot, export, verify, repair, sweep, dashboard, submit, status, cancel):
     cli.add_command(command)
 
 

@@ -52,7 +52,8 @@ class Client:
     layout: Layout
     """Where the model's tensors lie in its vector."""
     state: dict[str, Tensor]
-    """What it keeps at home from job to job, if the strategy is `private`; at first {"w": the initial model}.
+    """What it keeps at home from job to job, if the strategy is `private`; at first {"w": the initial model},
+    and what neighbours mix as the strategy's `init` has it.
 
     Put new tensors in, change none in place. A job that fails leaves it as it was.
     """

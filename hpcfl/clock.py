@@ -30,8 +30,8 @@ class Clock(Protocol):
 class VirtualClock:
     """Jobs end when the device model says; ties go to the lower client. Nobody waits."""
 
-    def __init__(self) -> None:
-        self.now = 0.0
+    def __init__(self, since: float = 0.0) -> None:
+        self.now = since
         self._heap: list[tuple[float, int, int, int, Job]] = []
 
     @property

@@ -1,4 +1,4 @@
-"""The Collective pool: one broadcast, local training of each rank's share, one reduce.
+"""The Collective pool: one broadcast, local training of each rank's share, one reduce; where neighbours mix, a mixing.
 
 Every rank runs the same `_work`. With several ranks rank 0's share is empty: it serves. With one rank it does
 everything, and the verbs of the transport do nothing.
@@ -6,7 +6,7 @@ everything, and the verbs of the transport do nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from time import perf_counter
 
 import torch
@@ -16,7 +16,19 @@ from hpcfl.batched import Batched
 from hpcfl.checkpoint.vault import Report, Vault, home
 from hpcfl.core import Cohort, Job, Program, Send, Step, Update, World, deal, programs, singly
 from hpcfl.hindsight import Hindsight, Lane
-from hpcfl.messages import STOP, Keep, Order, decode_reason, decode_shape, empty, encode_reason, hear_order, say_order
+from hpcfl.messages import (
+    STOP,
+    Keep,
+    Order,
+    alike,
+    decode_reason,
+    decode_shape,
+    empty,
+    encode_reason,
+    hear_order,
+    say_order,
+)
+from hpcfl.mixing import Mixer
 from hpcfl.share import Share, Sums, examine
 from hpcfl.training import Trainer
 from hpcfl.transport.group import Transport
@@ -40,16 +52,19 @@ class Collective:
         vault: Vault | None = None,
         lanes: Sequence[Lane] = (),
     ):
+        trainer.homes.history = False  # nobody is ahead of the server
         self._vault, self._lanes = vault, lanes
         self._transport, self._trainer, self._world, self._batched = transport, trainer, world, batched
         self._sums = Sums(reproducible, trainer.device, transport.zeros, trainer.stay)
+        self._mixer = Mixer(transport, trainer, world, self._sums)
         self._several = transport.size > 1
         self._order = Order((), (), {})
         self._broadcast_s = 0.0
         self.seconds = {"training": 0.0, "communicating": 0.0}
-        """Of the last step: the busiest rank's training, and the pure cost of its broadcast and reduce."""
+        """Of the last step: the busiest rank's training, and what broadcast, reduce and mixing took by themselves."""
         self.bytes_down = self.bytes_up = 0
-        """What the last step's broadcasts and reductions carried, each counted once; small headers are not counted."""
+        """What the last step's broadcasts, reductions and mixings carried, each tensor counted once, what client ranks
+        sent one another as up; small headers are not counted."""
 
     # on rank 0
     def submit(self, jobs: Sequence[Job], send: Send) -> None:
@@ -64,13 +79,16 @@ class Collective:
         if not step.done:
             return Cohort((), step=step.index)
         share, hands, reports, each, reasons = self._work(self._order)
+        means = self._mix(self._order, share, set(_clients(reports, 0)))
         updates = [
-            Update(job, rank, int(steps), loss, seconds, step.staleness(job), failure=reasons.get(job.client))
+            Update(
+                job, rank, int(steps), loss, seconds, step.staleness(job), failure=reasons.get(job.client),
+                peers=self._mixer.peers(job.client),
+            )
             for rank, job, (_, steps, loss, seconds, _) in _rows(hands, reports)
-        ]
+        ]  # fmt: skip
         updates.sort(key=lambda update: update.job.client)
         arrived = tuple(update for update in updates if update.failure is None)
-        means = {}
         for name, total in share.sums.items():
             if whole := sum(share.weight(name, update.job) for update in arrived):
                 means[name] = total.mean(whole)
@@ -125,12 +143,16 @@ class Collective:
             return False
         if isinstance(order, Keep):
             self._keep(order)
+        elif order.after:
+            self._examine(order)
         else:
-            (self._examine if order.after else self._work)(order)
+            self._mix(order, self._work(order)[0])
         return True
 
     # on every rank
-    def _work(self, order: Order) -> tuple[Share, list[list[Job]], list[Account], dict[str, Tensor], dict[int, str]]:
+    def _work(
+        self, order: Order
+    ) -> tuple[Share, list[list[Job]], list[Account], dict[str, list[Tensor]], dict[int, str]]:
         """Train this rank's share, sum it up, reduce; on rank 0 also what the others report and send."""
         share = self._share(order)
         dealt = self._hands(order, self._batched.size if self._batched else 1)
@@ -144,9 +166,15 @@ class Collective:
             self._transport.reduce(total.total)
         communicating = self._broadcast_s + perf_counter() - begin
         reports = self._report(hands, share, communicating)
-        device = self._trainer.device
-        each = {name: self._bring(reports, kept, failed=False).to(device) for name, kept in share.kept.items()}
-        reasons = self._bring(reports, [encode_reason(reason) for reason in share.reasons], failed=True)
+        device, uploads = self._trainer.device, self._trainer.strategy.uploads
+        each = {
+            name: [
+                value.to(device) for value in self._bring(reports, kept, failed=False, text=uploads[name] == "bytes")
+            ]
+            for name, kept in share.kept.items()
+            if name not in self._mixer.names
+        }
+        reasons = self._bring(reports, [encode_reason(reason) for reason in share.reasons], failed=True, text=True)
         return (
             share,
             hands,
@@ -154,6 +182,16 @@ class Collective:
             each,
             {client: decode_reason(row) for client, row in zip(_clients(reports, 1), reasons)},
         )
+
+    def _mix(self, order: Order, share: Share, came: Collection[int] = ()) -> dict[str, Tensor]:
+        """Let neighbours mix, if the strategy does; rank 0 knows whose training succeeded, and has the means."""
+        if not self._mixer.names:
+            return {}
+        succeeded = torch.tensor([job.client in came for job in order.jobs], dtype=torch.uint8)
+        self._transport.broadcast(succeeded)
+        there = sorted(job.client for job, good in zip(order.jobs, succeeded.tolist()) if good)
+        mine = [int(row[0]) for row in share.rows if not row[4]]
+        return self._mixer.mix(there, {name: dict(zip(mine, share.kept[name])) for name in self._mixer.names})
 
     def _share(self, order: Order) -> Share:
         """On a GPU one that does not look at a client before the end, where no client's state at home needs a look."""
@@ -200,37 +238,39 @@ class Collective:
         gathered = self._transport.gather(table)
         return [_heard(rank, hand, report) for rank, (hand, report) in enumerate(zip(hands, gathered))]
 
-    def _bring(self, reports: list[Account], own: list[Tensor], failed: bool) -> Tensor:
-        """On rank 0 (n, ...): a tensor from each client that succeeded (or failed), by client id.
+    def _bring(self, reports: list[Account], own: list[Tensor], failed: bool, text: bool) -> list[Tensor]:
+        """On rank 0 a tensor from each client that succeeded (or failed), by client id, where it arrived: no copy.
 
-        Each rank that has any, as rank 0 knows from the reports, sends its own in one piece.
+        Each rank that has any, as rank 0 knows from the reports, sends its own in one piece. `text`: of bytes, shorter
+        ones with zeros behind them.
         """
         if self._transport.rank:
             if own:
-                stacked = torch.stack(own)
+                stacked = torch.stack(alike(own) if text else own)
                 self._transport.send(torch.tensor([stacked.dim(), *stacked.shape, *[0] * 8][:8]), 0)
                 self._transport.send(stacked, 0)
-            return torch.empty(0)
-        pieces = [torch.stack(own)] if own else []
+            return []
+        rows = list(own)
         for rank, report in enumerate(reports):
             if rank and _clients([report], failed):
                 shape = torch.zeros(8, dtype=torch.int64)
                 self._transport.recv(shape, rank)
-                dtype = torch.uint8 if failed else torch.float32
-                pieces.append(empty(decode_shape(shape.tolist()), dtype))
-                self._transport.recv(pieces[-1], rank)
+                piece = empty(decode_shape(shape.tolist()), torch.uint8 if text else torch.float32)
+                self._transport.recv(piece, rank)
+                rows.extend(piece)
         came = [int(row[0]) for report in reports for row in report[1:] if row[4] == failed]
-        return torch.cat(pieces)[torch.tensor(came).argsort()] if pieces else torch.empty(0)
+        rows = alike(rows) if text and rows else rows
+        return [rows[place] for place in sorted(range(len(came)), key=came.__getitem__)]
 
-    def _account(self, share: Share, reports: list[Account], each: dict[str, Tensor]) -> None:
+    def _account(self, share: Share, reports: list[Account], each: dict[str, list[Tensor]]) -> None:
         """Seconds and bytes of the step, on rank 0."""
         busy = [report[0] for report in reports if report[0][0]]
         self.seconds["training"] = max(seconds for _, seconds, *_ in busy)
         # the rank that comes last waits for nobody: its calls are the pure cost
-        self.seconds["communicating"] = min(row[2] for row in busy) if self._several else 0.0
+        self.seconds["communicating"] = min(row[2] for row in busy) + self._mixer.seconds if self._several else 0.0
         self.bytes_down = self._several * sum(map(_bytes, self._order.tensors()))
-        up = [*(total.total for total in share.sums.values()), *each.values()]
-        self.bytes_up = self._several * sum(map(_bytes, up))
+        up = [*(total.total for total in share.sums.values()), *(row for rows in each.values() for row in rows)]
+        self.bytes_up = self._several * (sum(map(_bytes, up)) + self._mixer.bytes)
 
 
 def _heard(rank: int, hand: list[Job], report: Tensor) -> Account:

@@ -89,19 +89,24 @@ class World:
         low, high = self.epochs
         return low if low == high else int(stream(self.seed, "epochs", client, version, visit).integers(low, high + 1))
 
-    def job(self, client: int, version: int, start: float, visit: int = 0) -> Job:
+    def job(
+        self, client: int, version: int, start: float, visit: int = 0, epochs: int | None = None,
+        lr: float | None = None,
+    ) -> Job:  # fmt: skip
         """The job of training `client` from the model of server step `version`, sent at virtual time `start`.
 
         It begins when the client's window of availability is open; the waiting is part of the job.
-        `visit` counts the client's jobs from that same model: 0 for the first.
+        `visit` counts the client's jobs from that same model: 0 for the first. `epochs` and `lr`: its own, where a
+        strategy sets them job by job.
         """
         begin, end = self.span(client, version, visit)
-        examples, epochs = end - begin, self.job_epochs(client, version, visit)
+        examples, epochs = end - begin, epochs or self.job_epochs(client, version, visit)
         steps = epochs * math.ceil(examples / self.batch_size)
         waiting = self.devices.wait(client, start)
-        finish = start + (waiting + self.devices.duration(client, steps, self.travels(version)))
+        lasts = self.devices.duration(client, steps, self.travels(version))
+        finish = start + (waiting + lasts + self.devices.lateness(client, version, visit))
         dropped = self.devices.drops(client, version, visit)
-        return Job(client, version, start, finish, examples, epochs, steps, visit, dropped)
+        return Job(client, version, start, finish, examples, epochs, steps, visit, dropped, lr)
 
     @cached_property
     def _examples(self) -> list[int]:
@@ -127,6 +132,8 @@ class Job:
     """How many jobs the client had from this same model before."""
     dropped: bool = False
     """The simulated device fails: nothing arrives, and the server gives up on it at `finish`."""
+    lr: float | None = None
+    """Its own learning rate, in place of the job file's."""
 
     @property
     def key(self) -> tuple[int, int, int]:
@@ -159,6 +166,8 @@ class Step:
     """The group (tier) that the step belongs to."""
     unused: tuple[Job, ...] = ()
     """Jobs that start too, but that no step of this run combines: nobody does them."""
+    choose: Callable[[dict[str, Tensor]], tuple[Job, ...]] | None = None
+    """state -> the jobs that start, where the strategy chooses them from the model that the step makes."""
 
     def staleness(self, job: Job) -> int:
         """Server steps made between the model that the job started from and this one."""
@@ -181,6 +190,8 @@ class Update:
     """Server steps made between the model that the client started from and this one."""
     failure: str | None = None
     """Why there is no result, or None."""
+    peers: int = 1
+    """How many it sent its model to, and got one from: the server, or in its place so many neighbours."""
 
 
 @dataclass(frozen=True)

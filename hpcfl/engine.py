@@ -77,7 +77,8 @@ def run(
             examine(step, updates, state)
             stops = keeper.cut(step, Standing(state, failed_in_a_row, combined))
             if not stops:
-                jobs = tuple(job for job in step.start if not job.dropped)
+                start = step.choose(state) if step.choose else step.start
+                jobs = tuple(job for job in start if not job.dropped)
                 pool.submit(jobs, keeper.watch(step, lambda client, state=state: strategy.send(state, client)))
         if step.done or step.lost:
             record(step, updates, state, aggregating)

@@ -18,7 +18,7 @@ from hpcfl.schema import JobSpec
 from hpcfl.strategies import FedAvg
 from hpcfl.training import Trainer
 
-__all__ = ["choose", "stacks_learners"]
+__all__ = ["choose", "require_rounds", "stacks_learners"]
 
 SMALL = 200_000
 """Parameters up to which `auto` stacks models on a CPU."""
@@ -43,6 +43,22 @@ def choose(spec: JobSpec, schedule: Any, trainer: Trainer) -> Batched | None:
         return None
     kind = trainer.device.type
     return program(trainer, max(1, min(CLIENTS[kind], NUMBERS[kind] // trainer.layout.size)))
+
+
+def require_rounds(spec: JobSpec, strategy: Any, schedule: Any) -> None:
+    """JobError where neighbours are to mix, but have no homes, or no moment at which all have trained."""
+    mixed = [name for name, how in strategy.uploads.items() if how == "neighbours"]
+    if mixed and not strategy.private:
+        raise JobError(
+            f"strategy = {spec.strategy.name!r}: uploads[{mixed[0]!r}] = 'neighbours' needs private = True: what is "
+            "mixed stays with the clients"
+        )
+    if mixed and (overlaps(schedule) or spec.clock == "wall"):
+        wrong = 'clock = "wall"' if spec.clock == "wall" else f"schedule = {spec.schedule.name!r}"
+        raise JobError(
+            f"strategy = {spec.strategy.name!r}: neighbours mix their models when all of a round have trained, but "
+            f'with {wrong} jobs end one by one; valid: schedule = "synchronous" with clock = "virtual"'
+        )
 
 
 def stacks_learners(spec: JobSpec, trainer: Trainer) -> bool:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from hpcfl.batched import Batched
 from hpcfl.core import Job, Program
+from hpcfl.halving import attempt
 from hpcfl.messages import Order
 from hpcfl.share import LIMIT, Share, Sums, located
 from hpcfl.training import Trainer
@@ -73,7 +74,7 @@ class Hindsight(Share):
         for lane, job in zip(self._lanes, self._waiting):
             with lane.running():
                 try:
-                    uploads, fit = lane.trainer.train(job, self._order.sent(job))
+                    uploads, fit = attempt(lane.trainer, job, self._order.sent(job))
                     done.append((job, uploads, fit, self._misshapen(uploads, job)))
                 except Exception as failure:
                     done.append((job, {}, None, located(failure)))
@@ -110,7 +111,7 @@ class Hindsight(Share):
             return
         known = self._found([fit.loss[None], *(largest_of_each(value[None]) for value in uploads.values())])
         good = self._good(known, uploads)[0]
-        self._take(job, {name: torch.where(good, value, 0.0) for name, value in uploads.items()})
+        self._take(job, {name: torch.where(good, value, 0) for name, value in uploads.items()})
         self._measured.append((job, fit.steps, fit.examples, list(uploads)))
 
     def _found(self, columns: list[Tensor]) -> Tensor:
@@ -122,7 +123,7 @@ class Hindsight(Share):
         """(jobs,) bool which of them can be taken in."""
         good = known.isfinite().all(1)
         for column, name in enumerate(names, 1):
-            if self._exact and name in self._averaged:
+            if name in self._limited:
                 good = good & (known[:, column] < LIMIT)
         return good
 

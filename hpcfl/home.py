@@ -27,10 +27,10 @@ class Homes:
         self._jobs: dict[int, int] = {}
         self._states: dict[int, list[tuple[int, State]]] = {}
 
-    def begin(self, client: int) -> State:
-        """What the client has as its next job begins: a dict of its own, of tensors that are not."""
-        self._jobs[client] = self._jobs.get(client, 0) + 1
-        return dict(self._latest(client))
+    def begin(self, client: int, again: bool = False) -> State:
+        """What the client has as its next job begins, or one `again`: a dict of its own, of tensors that are not."""
+        self._jobs[client] = self._jobs.get(client, 0) + (not again)
+        return dict(self.latest(client))
 
     def after(self, client: int, jobs: int) -> State:
         """What it had after so many of its jobs; older states are forgotten."""
@@ -58,7 +58,7 @@ class Homes:
 
     def keep(self, client: int, state: State) -> None:
         """Store what it has as the job ends: copies, since a vector of the work space ends with the job."""
-        before = self._latest(client)
+        before = self.latest(client)
         for name, tensor in state.items():
             if not math.isfinite(largest(tensor, 1.0)):
                 raise ValueError(f"non-finite values in the client's state {name!r}")
@@ -68,7 +68,13 @@ class Homes:
             states.clear()
         states.append((self._jobs[client], kept))
 
-    def _latest(self, client: int) -> State:
+    def replace(self, client: int, name: str, tensor: Tensor) -> None:
+        """After a job that ended well: put another tensor in the place of one that it has."""
+        jobs, state = self._states[client][-1]
+        self._states[client][-1] = jobs, {**state, name: tensor}
+
+    def latest(self, client: int) -> State:
+        """What it has by now, not to be changed."""
         states = self._states.get(client)
         return states[-1][1] if states else self._begun(client)
 

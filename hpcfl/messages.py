@@ -24,6 +24,7 @@ __all__ = [
     "STOP",
     "Keep",
     "Order",
+    "alike",
     "decode",
     "decode_reason",
     "decode_shape",
@@ -40,7 +41,7 @@ DTYPES = (torch.float32, torch.float64, torch.int64, torch.uint8)
 NAME = 32
 """Bytes of a tensor's name, padded."""
 DIMENSIONS = 4
-JOB_WORDS = 6
+JOB_WORDS = 8
 TRAIN = -1
 """In place of the number of jobs after which a client is examined: it is to train. Less the number of its jobs that the
 server has combined."""
@@ -128,7 +129,8 @@ def encode(order: Order) -> Tensor:
     words = [len(order.jobs), len(tensors), len(contents), 0]
     for job in order.jobs:
         after = order.after[job.client] if order.after else TRAIN - order.combined.get(job.client, 0)
-        words += job.client, job.version, job.visit, _bits(job.start), order.parcel_of[job.client], after
+        begin, rate, parcel = _bits(job.start), _bits(job.lr or 0.0), order.parcel_of[job.client]
+        words += job.client, job.version, job.visit, begin, job.epochs, rate, parcel, after
     for tensor in tensors:
         if tensor.dim() > DIMENSIONS or tensor.dtype not in DTYPES:
             raise ValueError(f"a tensor of {tensor.dtype} {tuple(tensor.shape)} cannot be sent: it must have at most "
@@ -150,18 +152,20 @@ def decode(words: list[int], world: World, device: torch.device) -> Order:
     if len(rows) != length or not counted:
         raise ValueError(f"an order of {len(rows)} words does not hold {words[:4]}")
     ends = {"client": len(world.everyone), "step": world.rounds + 1, "visit": COUNT, "start": 1 << 63,
-            "parcel": max(1, jobs_count), "number of jobs": COUNT}  # fmt: skip
+            "number of epochs": COUNT, "rate": 1 << 63, "parcel": max(1, jobs_count),
+            "number of jobs": COUNT}  # fmt: skip
     for column, (what, end) in enumerate(ends.items()):
-        begin = {"start": 1 - end, "number of jobs": 1 - end}.get(what, 0)
+        begin = {"start": -end, "number of epochs": 1, "rate": -end, "number of jobs": 1 - end}.get(what, 0)
         _check(what, rows[column:jobs_end:JOB_WORDS], end, begin)
     jobs: list[Job] = []
     parcel_of: dict[int, int] = {}
     after: dict[int, int] = {}
     combined: dict[int, int] = {}
-    for client, version, visit, start, parcel, jobs_before in _table(rows[:jobs_end], JOB_WORDS):
-        if not math.isfinite(begins := _float(start)):
-            raise ValueError(f"an order has a job that starts at {begins}, which is no time")
-        jobs.append(world.job(client, version, begins, visit))
+    for client, version, visit, start, epochs, rate, parcel, jobs_before in _table(rows[:jobs_end], JOB_WORDS):
+        begins, lr = _float(start), _float(rate)
+        if not (math.isfinite(begins) and math.isfinite(lr) and lr >= 0):
+            raise ValueError(f"an order has a job that starts at {begins} with a learning rate of {lr}")
+        jobs.append(world.job(client, version, begins, visit, epochs, lr or None))
         parcel_of[client] = parcel
         if jobs_before > TRAIN:
             after[client] = jobs_before
@@ -283,6 +287,12 @@ def _dealt(room: Tensor, tensors: Sequence[Tensor]) -> tuple[list[tuple[Tensor, 
         else:
             outside.append(tensor)
     return places, outside
+
+
+def alike(rows: Sequence[Tensor]) -> list[Tensor]:
+    """Tensors (..., n) of bytes with zeros behind the shorter ones."""
+    longest = max(row.shape[-1] for row in rows)
+    return [torch.nn.functional.pad(row, (0, longest - row.shape[-1])) for row in rows]
 
 
 def encode_reason(reason: str) -> Tensor:

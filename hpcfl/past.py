@@ -20,6 +20,7 @@ from hpcfl.checkpoint.keeper import Keeper, Standing, continued, replay
 from hpcfl.checkpoint.resume import Before, find
 from hpcfl.checkpoint.server import Flight, read_server
 from hpcfl.checkpoint.vault import Vault
+from hpcfl.clock import VirtualClock
 from hpcfl.core import Step
 from hpcfl.errors import JobError, Refused
 from hpcfl.jobfile import JobFile
@@ -142,6 +143,9 @@ class Past:
         at = Standing(state, self.facts["failed_in_a_row"], self.facts["combined"])
         if self.spec.clock == "wall":
             return Ahead(at, None, {}, ())
+        if getattr(parts.schedule, "asks", False):  # its rounds end with their steps: it can begin anew there
+            clock = VirtualClock(since=self.facts["time"])
+            return Ahead(at, continued(parts.schedule(replace(world, first=begin.step), clock), begin), {}, ())
         steps = replay(foretell(parts.schedule, world), begin)
         if not overlaps(parts.schedule):
             return Ahead(at, chain([next(steps)], steps), {}, ())

@@ -20,7 +20,10 @@ from hpcfl.ending import conclude
 from hpcfl.environment import describe
 from hpcfl.errors import HpcflError, RankError, Refused
 from hpcfl.farm import Farm
+from hpcfl.faults import damaged
 from hpcfl.federation import build_compression
+from hpcfl.flower.adapter import Adapter
+from hpcfl.flower.evaluation import Evaluation
 from hpcfl.jobfile import JobFile
 from hpcfl.launch import Placement
 from hpcfl.past import Past, recall
@@ -91,6 +94,7 @@ def serve(
         "delay": world.devices.delay_s,
         **({} if world.held_out is None else {"held_out": world.held_out}),
         **({"unseen": 1 * (np.arange(len(world.everyone)) >= world.clients)} if world.unseen is not None else {}),
+        **({"byzantine": 1 * np.isin(range(len(world.everyone)), [*parts.strategy.liars])} if spec.faults else {}),
         "architecture": np.array(parts.architectures, dtype=object),
     }
     # Open MPI gives rank 0 a terminal of its own, whatever its output really goes to
@@ -112,12 +116,18 @@ def serve(
             evaluate_every=spec.server.evaluate_every,
             keep_every=spec.results.keep_every, upload_bytes=build_compression(spec).bytes,
             outlook=outlook, wall_clock=spec.clock == "wall", before=past.facts,
+            damaged=lambda job: damaged(spec.faults, spec.seed, job),
+            **({"epsilon": parts.account.epsilon} if parts.account else {}),
+            serverless="neighbours" in parts.strategy.uploads.values(),
         )  # fmt: skip
         keeper = past.keeper(parts, pool, record, writer, progress.line, lambda: outlook.asked or asked())
         steps, at = past.steps(parts, pool, keeper)
         least = 0 if overlaps(parts.schedule) else spec.server.min_clients
         with keeper:
-            engine.run(world, parts.strategy, steps, pool, record, least, record.examine, keeper, at)
+            examine = record.examine
+            if isinstance(parts.strategy, Adapter):
+                examine = Evaluation(parts.strategy, world, pool, writer.metrics, record.examine)
+            engine.run(world, parts.strategy, steps, pool, record, least, examine, keeper, at)
         outlook.ask = say_once_more if keeper.ends else None
         pool.close()
         if not keeper.ends:

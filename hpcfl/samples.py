@@ -27,7 +27,7 @@ class Samples:
         device: Any,
         channels_last: bool = False,
     ):
-        self._channels_last, self._images = channels_last, bool(std)
+        self._channels_last, self.images = channels_last, bool(std)
         self.x = torch.from_numpy(np.require(x, requirements=["C", "W"])).to(device)
         if channels_last:  # through one dimension, which sets the strides right where there is one channel
             samples, channels, height, width = x.shape
@@ -46,5 +46,15 @@ class Samples:
         rows = isinstance(index, Tensor)
         x = self.x.index_select(0, index) if rows else self.x[index]  # a fifth of the time of self.x[index]
         if x.dtype == torch.uint8:
-            x = x * self._scale - self._shift if self._images else x.long()
+            x = x * self._scale - self._shift if self.images else x.long()
         return (x.permute(0, 3, 1, 2) if self._channels_last else x), self.y[index]
+
+    def prepare(self, x: np.ndarray) -> Tensor:
+        """Other samples (B, ...) of this dataset's type and shape, as `batch` gives these."""
+        other = torch.from_numpy(np.require(x, requirements=["C", "W"])).to(self.x.device)
+        if other.dtype != torch.uint8:
+            return other
+        if not self.images:
+            return other.long()
+        other = (other.movedim(1, 3) if self._channels_last else other) * self._scale - self._shift
+        return other.permute(0, 3, 1, 2) if self._channels_last else other

@@ -17,6 +17,7 @@ from hpcfl.core import Job, Program, first_line
 from hpcfl.errors import JobError, TrainingError
 from hpcfl.family import Family
 from hpcfl.flat import largest
+from hpcfl.halving import attempt
 from hpcfl.messages import Order
 from hpcfl.sums import LIMIT, TOGETHER, ExactSum, FloatSum
 from hpcfl.training import Trainer
@@ -62,8 +63,9 @@ class Share:
         self._wholes = {how: sum(job.counts(how) for job in order.jobs) for how in ("examples", "clients")}
         self._keep = keep
         self._family = trainer.family
-        self._averaged = [name for name, how in self._uploads.items() if how != "each"]
-        self._exact = sums.exact
+        self._averaged = [name for name, how in self._uploads.items() if how in self._wholes]
+        self._limited = [name for name, how in self._uploads.items() if sums.exact and how not in ("each", "bytes")]
+        """What ends in an exact sum."""
         summed = [] if keep else self._averaged
         self.sums = {name: sums.fresh(name, self._shape(name)) for name in summed}
         self.kept: dict[str, list[Tensor]] = {name: [] for name in self._uploads if name not in summed}
@@ -122,16 +124,17 @@ class Share:
             if name in self.sums:
                 self.sums[name].add_stack(values, [self.weight(name, job) for job in program])
             else:
-                self.kept[name].extend(values.float().clone())
+                text = self._uploads[name] == "bytes"
+                self.kept[name].extend((values if text else values.float()).clone())
 
     def _train_one(self, job: Job) -> None:
         """What goes wrong is that client's failure."""
         begin = perf_counter()
         steps, loss = 0, math.nan
         try:
-            uploads, fit = self._trainer.train(job, self._order.sent(job))
+            uploads, fit = attempt(self._trainer, job, self._order.sent(job))
             steps, loss = fit.steps, fit.loss.item() / max(1, fit.examples)
-            reason = self._unfit(uploads, loss, job)
+            reason = self._unfit(uploads, loss if fit.measures else 0.0, job)
             if reason is None:
                 self._trainer.keep(fit)
                 self._take(job, uploads)
@@ -155,7 +158,8 @@ class Share:
             if name in self.sums:
                 self.sums[name].add(value, self.weight(name, job), places(self._family, job))
             else:
-                self.kept[name].append(value.float() if self._keep else value.float().clone())
+                kept = value if self._uploads[name] == "bytes" and not self._keep else value.float()
+                self.kept[name].append(kept if self._keep else kept.clone())
 
     def _unfit(self, uploads: dict[str, Tensor], loss: float, job: Job) -> str | None:
         """Why these uploads cannot be taken, or None."""
@@ -180,16 +184,21 @@ class Share:
         for name, size in sizes.items():
             if not math.isfinite(size):
                 return f"non-finite values in the upload {name!r}"
-            if name in self._averaged and self._exact and size >= LIMIT:
+            if name in self._limited and size >= LIMIT:
                 return f"upload {name!r} diverged: a value of {size:.3g} is beyond the {LIMIT:g} that exact sums hold"
         return None
 
     def _expected(self, name: str, value: Tensor, job: Job) -> tuple[int, ...]:
         """The shape that the upload must have: of an average what was sent, or the part of it that the client's
-        architecture has; of others that of the first one."""
+        architecture has; of one that is mixed what the client has at home; of others that of the first one, and of
+        bytes any."""
         if self._family and name in self._averaged:
             return (self._family.averaged(self._family.of[job.client]),)
-        return self._shape(name) if name in self._averaged else tuple(next(iter(self.kept[name]), value).shape)
+        if self._uploads[name] == "neighbours":
+            return tuple(self._trainer.homes.latest(job.client)[name].shape)
+        if name in self._averaged:
+            return self._shape(name)
+        return tuple((value if self._uploads[name] == "bytes" else next(iter(self.kept[name]), value)).shape)
 
     def _shape(self, name: str) -> tuple[int, ...]:
         """An averaged upload looks like what was sent under its name, or is a scalar."""

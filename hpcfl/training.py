@@ -39,6 +39,8 @@ class Fit(Learners):
         """Samples seen so far."""
         self.loss = torch.zeros((), dtype=torch.float64, device=trainer.device)
         """Sum of the training loss over the samples seen."""
+        self.measures = True
+        """Whether that is known: a Flower client may keep it to itself."""
         self.client = client
         self._trainer, self._sent = trainer, sent
         self._batches = client.stream("batches")
@@ -72,22 +74,27 @@ class Fit(Learners):
         self, index: Tensor, vector: Tensor, optimizer: torch.optim.Optimizer, weights: Tensor | None = None
     ) -> None:
         """One optimizer step on the samples at `index`, each with its weight in the mean where `weights` are given."""
-        trainer, client = self._trainer, self.client
-        x, labels = trainer.samples.batch(index)
-        if trainer.recipe.transform:
-            x = trainer.recipe.transform(x)
+        trainer = self._trainer
         if trainer.grad is None:
             optimizer.zero_grad()
         else:
             trainer.grad.zero_()
-        loss = mean_loss(trainer.strategy, trainer.module(x), labels, client, weights)
-        loss.backward()
+        self._differentiate(index, weights)
         if trainer.grad is not None:
-            trainer.strategy.correct(trainer.grad, vector[: len(trainer.grad)], self._start, self._sent, client)
+            trainer.strategy.correct(trainer.grad, vector[: len(trainer.grad)], self._start, self._sent, self.client)
         optimizer.step()
-        self.loss.add_(loss.detach(), alpha=len(index))
         self.examples += len(index)
         self.steps += 1
+
+    def _differentiate(self, index: Tensor, weights: Tensor | None, share: Tensor | None = None) -> None:
+        """Add the gradient of the samples' mean loss, or a share of it, and count the loss."""
+        trainer, client = self._trainer, self.client
+        x, labels = trainer.samples.batch(index)
+        if trainer.recipe.transform:
+            x = trainer.recipe.transform(x)
+        loss = mean_loss(trainer.strategy, trainer.module(x), labels, client, weights)
+        loss.backward(share)
+        self.loss.add_(loss.detach(), alpha=len(index))
 
 
 class Trainer:
@@ -114,12 +121,16 @@ class Trainer:
         self.batch_size = world.batch_size
         self.fit: Callable[[Trainer, Client, dict[str, Tensor]], Fit] = Fit
         """Makes the `fit` of a job: another one where its steps are captured."""
+        self.splits = False
+        """Whether a job for which memory is short is tried once more, in halves."""
         self.stacks = False
         """Whether the learners of a client are trained as one program."""
         self._world, self._parts, self._held_out, self._test = world, parts, held_out, test
         self.figures = 4 if self.family else 2
         """Numbers that `examine` finds."""
         first, each = {"w": world.initial.to(device)} if strategy.private else {}, []
+        for name in (name for name, how in strategy.uploads.items() if how == "neighbours"):
+            first[name] = strategy.init(world)[name].to(device)
         if self.family and strategy.private:
             firsts = [{"w": initial.to(device)} for initial in self.family.initials]
             each = [firsts[architecture] for architecture in self.family.of]
@@ -178,15 +189,15 @@ class Trainer:
         """A new one of the module's trained parameters."""
         return self.recipe.optimizer([parameter for parameter in self.module.parameters() if parameter.requires_grad])
 
-    def train(self, job: Job, sent: dict[str, Tensor]) -> tuple[dict[str, Tensor], Fit]:
+    def train(self, job: Job, sent: dict[str, Tensor], again: type[Fit] | None = None) -> tuple[dict[str, Tensor], Fit]:
         """What the job uploads, and its counts of steps, samples and loss.
 
-        The uploads are valid until `stay` more were trained.
+        The uploads are valid until `stay` more were trained. `again`: it is tried once more, by this other `fit`.
         """
         version = self.of(job.client)
-        version._turn = (version._turn + 1) % version._turns
-        client = version.client(job, self.homes.begin(job.client))
-        fit = version._begin(client, sent)
+        version._turn = (version._turn + (again is None)) % version._turns
+        client = version.client(job, self.homes.begin(job.client, again=again is not None))
+        fit = version._begin(client, sent, again)
         return self.strategy.local(fit, sent, client), fit
 
     def keep(self, fit: Fit) -> None:
@@ -216,14 +227,14 @@ class Trainer:
             self._tried = w.clone(), self.evaluate(w, self._test, self._test_batch_size)
         return self._tried[1]
 
-    def _begin(self, client: Client, sent: dict[str, Tensor]) -> Fit:
+    def _begin(self, client: Client, sent: dict[str, Tensor], fit: type[Fit] | None = None) -> Fit:
         """The module as it was at first but for its vector, in training mode, with the job's own random numbers."""
         self.seed(client)
         for tensor, first in self._constants:
             tensor.copy_(first)
         if not self.module.training:  # it goes through all of its parts
             self.module.train()
-        return self.fit(self, client, sent)
+        return (fit or self.fit)(self, client, sent)
 
     def seed(self, client: Client) -> None:
         """Begin torch's own random numbers of the client's job."""
@@ -243,7 +254,7 @@ class Trainer:
             index=index if end - begin == len(index) else index[begin:end],
             counts=counts,
             epochs=job.epochs,
-            lr=rates[min(job.version, len(rates) - 1)],
+            lr=rates[min(job.version, len(rates) - 1)] if job.lr is None else job.lr,
             loss=self.recipe.loss,
             seed=self._world.seed,
             layout=self.layout,

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from hpcfl.launch import detect
-from hpcfl.strategies import FedAsync, FedAvg
+from hpcfl.strategies import DFedEM, FedAsync, FedAvg
 
 
 class Net(nn.Sequential):
@@ -101,3 +101,22 @@ class HalfBroken(FedAsync):
         if client.id % 2:
             raise ValueError("odd clients have no power")
         return {"w": fit(sent["w"])}
+
+
+@dataclass(frozen=True)
+class Neighbourly(DFedEM):
+    """D-FedEM in which client 3 fails in the second round, and rank 2 may stop or be slow to mix after the third."""
+
+    how: str = ""
+    made: ClassVar[list] = []
+
+    def local(self, fit, sent, client):
+        if client.id == 3 and client.version == 1:
+            raise ValueError("client 3 has no power")
+        return super().local(fit, sent, client)
+
+    def mixing(self, world, there):
+        self.made.append(there)
+        if self.how and len(self.made) == 3 and detect(os.environ).rank == 2:
+            os.kill(os.getpid(), signal.SIGSTOP) if self.how == "stop" else Event().wait(60)
+        return super().mixing(world, there)

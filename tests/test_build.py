@@ -211,13 +211,35 @@ class Mistaken(FedAvg):
     uploads = {"w": "samples"}
 
 
+class Homeless(FedAvg):
+    uploads = {"w": "neighbours"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "wrong"),
+    [({"schedule": "buffered"}, "schedule = 'buffered'"), ({"clock": "wall"}, 'clock = "wall"')],
+)
+def test_neighbours_mix_in_rounds(changes, wrong):
+    assert complaint(strategy="dfedavg", **changes) == (
+        f"strategy = 'dfedavg': neighbours mix their models when all of a round have trained, but with {wrong} jobs "
+        'end one by one; valid: schedule = "synchronous" with clock = "virtual"'
+    )
+
+
+def test_what_neighbours_mix_needs_a_home_and_stays_as_it_is():
+    said = complaint(strategy=f"{__name__}.Homeless")
+    assert "uploads['w'] = 'neighbours' needs private = True" in said
+    said = complaint(strategy="dfedem", communication={"compression": "topk"})
+    assert said.startswith("communication.compression = 'topk': the algorithm's clients send their models to neighb")
+
+
 def test_a_strategy_of_one_s_own_is_checked():
-    lacks = "pooled, init, send, combine, loss, correct, personal, predict, private, travels, recorded"
+    lacks = "pooled, init, send, combine, base, loss, correct, personal, predict, private, travels, recorded, mixing"
     assert complaint(strategy=f"{__name__}.Half") == (
         f"strategy = '{__name__}.Half': lacks {lacks}; derive it from hpcfl's FedAvg"
     )
     said = complaint(strategy=f"{__name__}.Mistaken")
-    assert "uploads['w'] = 'samples'; valid: examples, clients, each" in said
+    assert "uploads['w'] = 'samples'; valid: examples, clients, each, bytes, neighbours" in said
 
 
 def test_the_world_is_the_job_s():

@@ -9,7 +9,7 @@ from worlds import federation
 
 from hpcfl.captured import Captured, Eager, Recording, obstacle
 from hpcfl.sgd import SGD
-from hpcfl.strategies import APFL, QFFL, Ditto, FedAvg, FedLC, FedNova, FedProx, FedRep, PFedMe, Scaffold
+from hpcfl.strategies import APFL, QFFL, DFedAvg, Ditto, FedAvg, FedLC, FedNova, FedProx, FedRep, PFedMe, Scaffold
 from hpcfl.transforms import CropFlip
 
 SIZES = (6, 4, 9, 5, 1, 13)
@@ -51,6 +51,7 @@ CASES = {
     "pfedme": {"strategy": PFedMe(lam=2.0, local_rounds=2)},
     "qffl": {"strategy": QFFL()},
     "fedrep": {"strategy": FedRep(head_epochs=2)},
+    "dfedavg": {"strategy": DFedAvg()},
     "two fits": {"strategy": Twice()},
     "a loss of its own": {"strategy": Smooth()},
     "augmentation": {"transform": CropFlip(padding=1)},
@@ -149,6 +150,8 @@ def test_a_trial_says_why_not_and_trains_nothing():
     captured = Captured(parts.trainer, Eager)
     assert captured.trial(parts.jobs()[2], {"w": parts.world.initial}) is None
     assert torch.equal(parts.train(2), expected)
+    neighbour = federation(optimizer=SGD, sizes=SIZES, strategy=DFedAvg())
+    assert Captured(neighbour.trainer, Eager).trial(neighbour.jobs()[2], {}) is None
     nosy = federation(optimizer=SGD, sizes=SIZES, strategy=Nosy())
     reason = Captured(nosy.trainer, Eager).trial(nosy.jobs()[2], {"w": nosy.world.initial})
     assert reason.startswith("the algorithm looks at client.id in its steps")

@@ -97,26 +97,29 @@ def test_a_wrong_length_is_refused(order, world, damage):
 @pytest.mark.parametrize(
     ("place", "word", "says"),
     [
-        (0, -1, "an order of 18 words does not hold"),
+        (0, -1, "an order of 20 words does not hold"),
         (4, 6, "an order names the client 6; valid is from 0 to before 6"),
         (4, -1, "the client -1"),
         (5, 4, "the step 4"),
         (5, -1, "the step -1"),
         (6, -1, "the visit -1"),
         (7, torch.tensor([float("nan")], dtype=torch.float64).view(torch.int64).item(), "starts at nan"),
-        (8, 2, "the parcel 2"),
-        (8, 2**62, "the parcel"),
-        (9, -(2**40), "the number of jobs"),
-        (10, 4, "the type 4"),
-        (10, -1, "the type -1"),
-        (11, 5, "is no shape"),
-        (11, -1, "is no shape"),
-        (12, -5, "is no shape"),
-        (12, 2**62, "no memory for it"),
-        (12, 2**45, "no memory for it"),
-        (16, 7, "an order names the parcel 7"),
-        (17, 2, "the tensor 2"),
-        (18, -1, "which is no text"),
+        (8, 0, "the number of epochs 0"),
+        (8, 2**62, "the number of epochs"),
+        (9, torch.tensor([-0.5], dtype=torch.float64).view(torch.int64).item(), "a learning rate of -0.5"),
+        (10, 2, "the parcel 2"),
+        (10, 2**62, "the parcel"),
+        (11, -(2**40), "the number of jobs"),
+        (12, 4, "the type 4"),
+        (12, -1, "the type -1"),
+        (13, 5, "is no shape"),
+        (13, -1, "is no shape"),
+        (14, -5, "is no shape"),
+        (14, 2**62, "no memory for it"),
+        (14, 2**45, "no memory for it"),
+        (18, 7, "an order names the parcel 7"),
+        (19, 2, "the tensor 2"),
+        (20, -1, "which is no text"),
     ],
 )
 def test_numbers_that_name_nothing_are_refused(world, place, word, says):
@@ -128,7 +131,7 @@ def test_numbers_that_name_nothing_are_refused(world, place, word, says):
 
 def test_a_tensor_that_no_parcel_holds_is_refused(world):
     words = encode(Order.of([world.job(0, 2, 0.5)], lambda client: {"c": C, "w": W})).tolist()
-    words[29] = 0
+    words[31] = 0
     with pytest.raises(ValueError, match="brings 2 tensors, and its parcels hold 1 of them"):
         decode(words, world, CPU)
 

@@ -12,14 +12,14 @@ import numpy as np
 
 from hpcfl.checkpoint.identity import flat, is_free
 from hpcfl.results import Reader
-from hpcfl.results.format import CLIENTS, OWN
+from hpcfl.results.format import CLIENTS, METRICS, OWN
 from hpcfl.results.format import TABLES as STORED
 
 __all__ = ["TABLES", "Columns", "differing", "labels", "settings", "table", "words"]
 
 Columns = dict[str, np.ndarray]
 
-TABLES = ("rounds", "events", "failures", "clients", "classes", "own")
+TABLES = ("rounds", "events", "failures", "clients", "classes", "own", "metrics")
 """What can be read as a table."""
 
 
@@ -27,9 +27,12 @@ def table(run: Reader, name: str) -> Columns:
     """The columns of a table, all of one length; empty where the file has none of it.
 
     rounds, events, failures: as the file has them. clients: a row per client. classes: a row per client, a column per
-    label. own: a row per evaluation and client, of the client's own model.
+    label. own: a row per evaluation and client, of the client's own model. metrics: a row per value that a strategy
+    with Flower's methods, or one of its clients, told.
     """
     clients = run.clients
+    if name == "metrics":
+        return dict(run.metrics) or {column.name: np.zeros(0, column.dtype) for column in METRICS}
     if name == "own":
         return _long(run)
     if name == "classes":

@@ -77,6 +77,11 @@ class Results:
         """A row per client and evaluation of its own model; without rows where there were none."""
         return self._frame("own")
 
+    @cached_property
+    def metrics(self) -> DataFrame:
+        """A row per value that a strategy with Flower's methods, or one of its clients, told of a step."""
+        return self._frame("metrics")
+
     @property
     def partition(self) -> np.ndarray | None:
         """(samples,) int32: the client that holds each training sample, or -1; None where the file does not say."""
@@ -111,8 +116,8 @@ def load(files: str | PathLike | Iterable[str | PathLike], name: str = "rounds")
     """A table of many runs, one below the other.
 
     files: a pattern ("results/*.h5"), a folder, a path, or several of them. name: rounds, events, failures, clients,
-    classes or own. Left of the table's own columns stand `run`, the file's name without .h5, and each key in which the
-    jobs differ, as --set takes it (strategy, strategy.mu, seed); it is missing where a job has no such key.
+    classes, own or metrics. Left of the table's own columns stand `run`, the file's name without .h5, and each key in
+    which the jobs differ, as --set takes it (strategy, strategy.mu, seed); it is missing where a job has no such key.
     Raises ResultError naming the file that cannot be read, and where pandas is not installed.
     """
     pandas = need("pandas", "tables")

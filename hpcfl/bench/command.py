@@ -12,6 +12,7 @@ import torch
 from hpcfl.bench.breakdown import break_down
 from hpcfl.bench.calibration import EXECUTION, assembled, compare, recommendation, settings
 from hpcfl.bench.checkpointing import checkpoints
+from hpcfl.bench.flower import flower, require_flower
 from hpcfl.bench.race import Ours, cores, race, rounds_of
 from hpcfl.bench.startup import time_startup
 from hpcfl.bench.table import show
@@ -27,7 +28,7 @@ from hpcfl.transport.rendezvous import Rendezvous
 __all__ = ["measure"]
 
 OTHERS = ("traffic", "async")
-CHECKPOINT, STARTUP = "checkpoint", "startup"
+CHECKPOINT, FLOWER, STARTUP = "checkpoint", "flower", "startup"
 TIMEOUT_S = 300.0
 REPEATS = 7
 """Of sums, broadcasts and updates."""
@@ -96,6 +97,8 @@ def measure(
             found["figures"] += traffic(transport, large.world.initial, repeats or REPEATS)
         if CHECKPOINT in names and placement.rank == 0:
             found["figures"] += checkpoints(repeats or REPEATS)
+        if FLOWER in names and placement.rank == 0:
+            found["figures"] += flower(repeats or REPEATS)
         if "async" in names and placement.size > 1:
             light, heavy = sizes
             found["figures"] += asynchronous(transport, light, (large, heavy), repeats or REPEATS)
@@ -106,12 +109,14 @@ def measure(
 
 
 def sort_out(wanted: Sequence[str], ranks: int) -> tuple[list[str], list[str]]:
-    """(names of workloads, job files); where nothing is wanted, all but the last two and what must be asked for."""
-    known = (*WORKLOADS, *OTHERS, CHECKPOINT, STARTUP)
+    """(names of workloads, job files); where nothing is wanted, all but the last three and what must be asked for."""
+    known = (*WORKLOADS, *OTHERS, CHECKPOINT, FLOWER, STARTUP)
     files = [name for name in wanted if name not in known]
     for name in files:
         if not Path(name).is_file():
             raise JobError(f"bench {name}: is neither a job file nor a workload; valid: {', '.join(known)}")
+    if FLOWER in wanted:
+        require_flower()
     if "async" in wanted and ranks == 1:
         raise JobError("bench async: needs a server and client ranks: mpirun -np 3 hpcfl bench async")
     if STARTUP in wanted and ranks > 1:

@@ -1,7 +1,7 @@
 """Image folders: one folder per class, its name the label."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from hpcfl.data.sample import stratified
 from hpcfl.data.source import Source
 from hpcfl.errors import DataError
 from hpcfl.rng import stream
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
@@ -109,14 +112,23 @@ def listed(folder: Path, classes: tuple[str, ...]) -> tuple[list[Path], np.ndarr
 
 def read_images(files: list[Path], size: int) -> np.ndarray:
     """(N, 3, size, size) uint8; DataError names the file that is no image."""
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     images = np.empty((len(files), 3, size, size), np.uint8)
     for image, file in zip(images, files):
         try:
             with Image.open(file) as opened:
-                upright = ImageOps.exif_transpose(opened).convert("RGB")
-                image[:] = np.moveaxis(np.asarray(ImageOps.fit(upright, (size, size), Image.Resampling.BILINEAR)), 2, 0)
+                image[:] = fit(opened, (3, size, size))
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise DataError(f"{file} is not a readable image: {error}") from error
     return images
+
+
+def fit(image: "Image.Image", shape: tuple[int, ...]) -> np.ndarray:
+    """(C, H, W) uint8 of an image, turned upright: its middle, scaled; grey for C = 1, else RGB."""
+    from PIL import Image, ImageOps
+
+    channels, height, width = shape
+    upright = ImageOps.exif_transpose(image).convert("L" if channels == 1 else "RGB")
+    fitted = np.asarray(ImageOps.fit(upright, (width, height), Image.Resampling.BILINEAR))
+    return np.ascontiguousarray(np.moveaxis(np.atleast_3d(fitted), 2, 0))

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from hpcfl.errors import ResultError
-from hpcfl.plots.series import series
+from hpcfl.analysis.quantities import last_own
+from hpcfl.analysis.series import series
+from hpcfl.analysis.tables import Run, many
 from hpcfl.plots.style import COLOURS, name_rows, percent
-from hpcfl.plots.tables import Run, many, table
 
-__all__ = ["clients", "last_own"]
+__all__ = ["clients"]
 
 MOST_DOTS = 300
 """Clients of a series up to which each is a dot; of more, only those beyond the whiskers are."""
@@ -43,14 +43,3 @@ def clients(runs: Run | Iterable[Run], axes: Axes, labels: Sequence[str] = ()) -
     percent(axes.xaxis)
     axes.set_xlabel("accuracy per client [%]")
     axes.grid(axis="x", color="0.9", linewidth=0.5)
-
-
-def last_own(run: Run) -> np.ndarray:
-    """(N,) each client's accuracy at the last evaluation, NaN for one that keeps nothing back; where none keeps
-    anything, that on the test set."""
-    own = table(run, "own")
-    if not len(own["step"]):
-        raise ResultError(f"{run.path} has no accuracies of clients: run the job with client.test_size, say 0.2")
-    last = own["step"] == own["step"][-1]
-    kept_back = own["accuracy"][last]
-    return own["test_accuracy"][last] if np.isnan(kept_back).all() and "test_accuracy" in own else kept_back

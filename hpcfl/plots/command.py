@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from hpcfl import plots
-from hpcfl.plots.predictions import confused
-from hpcfl.plots.series import series
+from hpcfl.analysis.predictions import confused
+from hpcfl.analysis.series import series
 from hpcfl.plots.style import HEIGHT_IN, broken, paint
 from hpcfl.results import open_results
 from hpcfl.results.finding import find

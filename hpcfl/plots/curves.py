@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 
+from hpcfl.analysis.quantities import averaged, evaluated
+from hpcfl.analysis.series import series
+from hpcfl.analysis.tables import Run, many
 from hpcfl.errors import ResultError
-from hpcfl.plots.series import series
 from hpcfl.plots.style import COLOURS, LINES, in_seconds, legend, percent, scaled, whole
-from hpcfl.plots.tables import Run, many, table
 
-__all__ = ["OVER", "accuracy", "averaged", "evaluated", "loss"]
+__all__ = ["accuracy", "loss"]
 
-OVER = ("round", "time", "wall", "bytes")
-"""What a curve is drawn against."""
 LABELS = {"accuracy": "test accuracy [%]", "loss": "test loss"}
 
 
@@ -29,38 +27,6 @@ def accuracy(runs: Run | Iterable[Run], axes: Axes, over: str = "round", labels:
 def loss(runs: Run | Iterable[Run], axes: Axes, over: str = "round", labels: Sequence[str] = ()) -> None:
     """The mean loss of the global model on the test set. ResultError where a run has none."""
     _curves(many(runs), axes, "loss", over, labels)
-
-
-def evaluated(run: Run, what: str, over: str = "round") -> tuple[np.ndarray, np.ndarray]:
-    """(E,) places and (E,) values of the rounds that were evaluated.
-
-    Places are steps, seconds of the job's clock (`time`) or real ones (`wall`), or all bytes that the simulated clients
-    received and sent up to then.
-    """
-    rounds = table(run, "rounds")
-    values = rounds[what]
-    if over == "bytes":
-        places = np.cumsum(rounds["client_bytes_up"] + rounds["client_bytes_down"])
-    else:
-        places = rounds["step" if over == "round" else over]
-    known = np.isfinite(values)
-    if not known.any():
-        raise ResultError(f"{run.path} has no {what}: no round of it was evaluated")
-    if over == "bytes" and not places[-1]:
-        raise ResultError(f"{run.path} has no traffic of clients to draw {what} against")
-    return places[known], values[known]
-
-
-def averaged(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(places, mean, standard deviation) of curves, at all of their places that every one of them reaches.
-
-    Between its own places a curve is straight: seeds are not evaluated at the same moment on a clock.
-    """
-    places = np.unique(np.concatenate([at for at, _ in curves]))
-    places = places[(places >= max(at[0] for at, _ in curves)) & (places <= min(at[-1] for at, _ in curves))]
-    values = np.stack([np.interp(places, at, value) for at, value in curves])
-    spread = values.std(0, ddof=1) if len(curves) > 1 else np.zeros(len(places))
-    return places, values.mean(0), spread
 
 
 def _curves(runs: list[Run], axes: Axes, what: str, over: str, labels: Sequence[str]) -> None:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 
-from hpcfl.errors import ResultError
+from hpcfl.analysis.tables import Run, table, within
+from hpcfl.analysis.timeline import LOST, Jobs, Lanes, jobs, laid
 from hpcfl.plots.style import COLOURS, colours, in_seconds, legend
-from hpcfl.plots.tables import Run, table, within
+from hpcfl.results.format import COMBINED
 
-__all__ = ["Jobs", "gantt", "jobs"]
+__all__ = ["gantt"]
 
-MOST_JOBS = 400
-"""Jobs drawn unless rounds are asked for: the first rounds that have so many."""
 MOST_NAMES = 16
 """Lanes up to which each is named; of more, those with round numbers are."""
 MOST_STEPS = 80
@@ -29,20 +27,8 @@ MOST_RANKS = 10
 """Ranks up to which the legend has each; of more it has the first, the middle and the last."""
 VECTORS = 3000
 """Bars up to which a PDF or SVG keeps them as shapes."""
-LOST = {"failed": "xxxx", "straggler": "////", "dropped": "...."}
-"""The hatching of jobs that brought nothing."""
-
-
-class Jobs(NamedTuple):
-    """(J,) of each: when a job ran on the job's clock [s], where, and what became of it in a word."""
-
-    start: np.ndarray
-    length: np.ndarray
-    client: np.ndarray
-    rank: np.ndarray
-    status: np.ndarray
-    rounds: tuple[int, int]
-    """The first and the last round of them."""
+HATCHES = dict(zip(LOST, ("xxxx", "////", "....")))
+"""Of jobs that brought nothing."""
 
 
 def gantt(
@@ -54,7 +40,7 @@ def gantt(
     ResultError where there are no jobs, or none lasts any time.
     """
     found = jobs(run, rounds)
-    places, lanes = _lanes(found, by)
+    places, lanes = laid(found, by)
     boxes = _boxes(found, places)
     for label, (chosen, colour, hatch) in _kinds(found, by).items():
         bars = PolyCollection(
@@ -72,58 +58,6 @@ def gantt(
     legend(axes)
 
 
-def jobs(run: Run, rounds: tuple[int, int] | None = None) -> Jobs:
-    """The jobs that ended in the rounds, in the order of their start."""
-    events = table(run, "events")
-    step = events["step"]
-    if not len(step):
-        raise ResultError(f"{run.path} has no jobs of clients")
-    if rounds is None:
-        ends = np.cumsum(np.bincount(step))
-        few = int(np.searchsorted(ends, MOST_JOBS, side="right")) - 1
-        rounds = 1, max(1, min(few, int(table(run, "rounds")["step"][-1])))
-    kept = np.flatnonzero(within(step, rounds))
-    if not len(kept):
-        raise ResultError(
-            f"{run.path} has no jobs in rounds {rounds[0]} to {rounds[1]}; it has {step[0]} to {step[-1]}"
-        )
-    kept = kept[np.argsort(events["start"][kept], kind="stable")]
-    start, finish, client, rank, status = (
-        events[name][kept] for name in ("start", "finish", "client", "rank", "status")
-    )
-    if not (finish > start).any():
-        raise ResultError(f"{run.path}: no job lasts any time on its clock; set client.device.seconds_per_step")
-    return Jobs(start, finish - start, client, rank, status, rounds)
-
-
-class Lanes(NamedTuple):
-    """What lies on the vertical axis."""
-
-    numbers: np.ndarray
-    """(L,) the client or rank of each lane."""
-    middles: np.ndarray
-    """(L,) where each lane's name stands."""
-    end: float
-    """Below the last one."""
-
-
-def _lanes(found: Jobs, by: str) -> tuple[np.ndarray, Lanes]:
-    """(J,) the height at which each job is drawn, a bar being 1 high, and the lanes."""
-    if by == "client":
-        numbers = np.unique(found.client)
-        if 2 * len(numbers) >= numbers[-1] - numbers[0] + 1:  # few are missing: clients at even distances read better
-            numbers = np.arange(numbers[0], numbers[-1] + 1)
-        return np.searchsorted(numbers, found.client), Lanes(numbers, np.arange(len(numbers)), len(numbers) - 0.5)
-    numbers, lanes = np.unique(found.rank, return_inverse=True)
-    places, middles, top = np.zeros(len(lanes)), [], 0.0
-    for lane in range(len(numbers)):
-        mine = np.flatnonzero(lanes == lane)
-        places[mine] = rows = top + np.array(_rows(found.start[mine], found.length[mine]))
-        middles.append((top + rows.max()) / 2)
-        top = rows.max() + 2
-    return places, Lanes(numbers, np.array(middles), top - 1.5)
-
-
 def _boxes(found: Jobs, places: np.ndarray) -> np.ndarray:
     """(J, 4, 2) the corners of the bars."""
     begin, end, half = found.start, found.start + found.length, BAR / 2
@@ -131,23 +65,9 @@ def _boxes(found: Jobs, places: np.ndarray) -> np.ndarray:
     return np.stack([np.stack(corner, 1) for corner in ((begin, low), (end, low), (end, high), (begin, high))], 1)
 
 
-def _rows(start: np.ndarray, length: np.ndarray) -> list[int]:
-    """A row for each job, in the order of their start, so that no two in a row overlap; as few rows as can be."""
-    free: list[int] = []
-    busy: list[tuple[float, int]] = []
-    rows = []
-    for begin, lasts in zip(start.tolist(), length.tolist()):
-        while busy and busy[0][0] <= begin:
-            heappush(free, heappop(busy)[1])
-        row = heappop(free) if free else len(busy)
-        rows.append(row)
-        heappush(busy, (begin + lasts, row))
-    return rows
-
-
 def _kinds(found: Jobs, by: str) -> dict[str, tuple[np.ndarray, Any, str | None]]:
     """Label -> which jobs, their colour and hatching: those combined, and the lost by their end."""
-    good = found.status == "ok"
+    good = np.isin(found.status, COMBINED)
     kinds: dict[str, tuple[np.ndarray, Any, str | None]] = {}
     if by == "client":
         ranks = np.unique(found.rank[good])
@@ -157,7 +77,7 @@ def _kinds(found: Jobs, by: str) -> dict[str, tuple[np.ndarray, Any, str | None]
             kinds[label] = good & (found.rank == rank), colour, None
     else:
         kinds["combined"] = good, COLOURS[0], None
-    for word, hatch in LOST.items():
+    for word, hatch in HATCHES.items():
         lost = found.status == word
         if lost.any():
             kinds[word] = lost, "0.85", hatch

@@ -8,11 +8,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
-from hpcfl.errors import ResultError
+from hpcfl.analysis.quantities import held
+from hpcfl.analysis.tables import Run
 from hpcfl.plots.style import COLOURS, colours, legend, whole
-from hpcfl.plots.tables import Run, table
 
-__all__ = ["held", "labels"]
+__all__ = ["labels"]
 
 MOST = {"bubbles": 30, "bars": 100}
 """Clients drawn unless more are asked for: what one column has room for."""
@@ -37,15 +37,6 @@ def labels(run: Run, axes: Axes, style: Literal["bubbles", "bars"] = "bubbles", 
     axes.set_xlabel(f"client{some}")
     whole(axes.xaxis, 8)
     axes.set_xlim(-0.7, len(shown) - 0.3)
-
-
-def held(run: Run) -> tuple[np.ndarray, list[str]]:
-    """(clients, classes) training samples of each client with each label, and the names of the labels."""
-    classes = table(run, "classes")
-    names = [name for name in classes if name != "client"]
-    if not names:
-        raise ResultError(f"{run.path} does not say which labels its clients hold")
-    return np.stack([classes[name] for name in names], 1), names
 
 
 def _bubbles(axes: Axes, counts: np.ndarray, names: list[str]) -> None:

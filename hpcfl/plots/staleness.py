@@ -7,14 +7,12 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from hpcfl.errors import ResultError
-from hpcfl.plots.series import series
+from hpcfl.analysis.quantities import behind, shares
+from hpcfl.analysis.series import series
+from hpcfl.analysis.tables import Run, many
 from hpcfl.plots.style import COLOURS, legend, percent, whole
-from hpcfl.plots.tables import Run, many, table, within
 
-__all__ = ["behind", "staleness"]
-
-MOST_BARS = 25
+__all__ = ["staleness"]
 
 
 def staleness(
@@ -26,27 +24,15 @@ def staleness(
     """
     found = series(many(runs), labels)
     counted = [np.concatenate([behind(run, rounds) for run in one.runs]) for one in found]
-    most = max(values.max() for values in counted)
-    wide = int(np.ceil((most + 1) / MOST_BARS))
-    edges = np.arange(0, most + wide + 1, wide)
+    edges, wide, heights = shares(counted)
     width = 0.8 * wide / len(found)
-    for number, (one, values) in enumerate(zip(found, counted)):
-        shares = np.histogram(values, edges)[0] / len(values)
+    for number, (one, values, height) in enumerate(zip(found, counted, heights)):
         places = edges[:-1] + (wide - 1) / 2 + width * (number - (len(found) - 1) / 2)
         label = f"{one.label}, mean {values.mean():.1f}"
-        axes.bar(places, shares, width, color=COLOURS[number % len(COLOURS)], linewidth=0, label=label)
+        axes.bar(places, height, width, color=COLOURS[number % len(COLOURS)], linewidth=0, label=label)
     axes.set_xlabel(f"staleness [server steps{f', {wide} in a bar' if wide > 1 else ''}]")
     axes.set_ylabel("updates [%]")
     percent(axes.yaxis)
     whole(axes.xaxis, 8)
     axes.grid(axis="y", color="0.9", linewidth=0.5)
     legend(axes, least=1)
-
-
-def behind(run: Run, rounds: tuple[int, int] | None = None) -> np.ndarray:
-    """(updates,) the staleness of each update that was combined."""
-    events = table(run, "events")
-    used = (events["status"] == "ok") & within(events["step"], rounds)
-    if not used.any():
-        raise ResultError(f"{run.path} has no updates{f' in rounds {rounds[0]} to {rounds[1]}' if rounds else ''}")
-    return (events["step"] - 1 - events["version"])[used]

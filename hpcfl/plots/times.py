@@ -7,16 +7,12 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from hpcfl.errors import ResultError
-from hpcfl.plots.series import series
+from hpcfl.analysis.quantities import PARTS, binned, spent
+from hpcfl.analysis.series import series
+from hpcfl.analysis.tables import Run, many
 from hpcfl.plots.style import COLOURS, in_seconds, legend, name_rows, whole
-from hpcfl.plots.tables import Run, many, table, within
 
-__all__ = ["PARTS", "spent", "times"]
-
-PARTS = ("training", "communicating", "aggregating", "evaluating")
-MOST_BARS = 60
-"""Rounds drawn one by one; of more, each bar is the mean of several."""
+__all__ = ["times"]
 
 
 def times(
@@ -35,32 +31,13 @@ def times(
     legend(axes)
 
 
-def spent(run: Run, rounds: tuple[int, int] | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(R,) steps, (R, parts) seconds of each part, and (R,) real seconds since the round before."""
-    found = table(run, "rounds")
-    step = found["step"]
-    kept = within(step, rounds)
-    if not kept.any():
-        raise ResultError(f"{run.path} has no rounds {rounds[0]} to {rounds[1]}; it has {step[0]} to {step[-1]}")
-    parts = np.stack([np.nan_to_num(found[part]) for part in PARTS], 1)
-    wall = np.diff(found["wall"], prepend=0)
-    if not parts.any():
-        raise ResultError(f"{run.path} does not say where its time went")
-    return step[kept], parts[kept], wall[kept]
-
-
 def _by_round(run: Run, axes: Axes, rounds: tuple[int, int] | None) -> None:
     step, parts, wall = spent(run, rounds)
-    each = int(np.ceil(len(step) / MOST_BARS))
-    starts = np.arange(0, len(step), each)
-    sizes = np.diff(starts, append=len(step))
-    places = np.add.reduceat(step, starts) / sizes
-    means = np.add.reduceat(parts, starts) / sizes[:, None]
+    each, (places, means, walls) = binned(step, parts, wall)
     bottom = np.zeros(len(places))
     for part, colour, seconds in zip(PARTS, COLOURS, means.T):
         axes.bar(places, seconds, each * 0.9, bottom=bottom, color=colour, linewidth=0, label=part)
         bottom = bottom + seconds
-    walls = np.add.reduceat(wall, starts) / sizes
     axes.plot(places, walls, color="black", linewidth=0.8, marker=".", markersize=2, label="wall")
     axes.set_xlabel(f"round{f' (means of {each})' if each > 1 else ''}")
     whole(axes.xaxis)

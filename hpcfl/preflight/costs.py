@@ -48,6 +48,10 @@ class Costs:
     """The test set, once."""
     private: bool = False
     """Whether a client stays on one rank, with what it keeps."""
+    mixed_bytes: float = 0.0
+    """What a job gives to each of its neighbours, where these mix."""
+    neighbours: float = 0.0
+    """Of a client in the first step, on average."""
     program: int = 1
     """Most clients that are trained as one program."""
     origin: str = ""

@@ -37,6 +37,7 @@ class Estimate:
     bytes_down: float
     """A step, from rank 0 to the others, each tensor once as /rounds counts them."""
     bytes_up: float
+    """What they send it, or one another."""
     client_bytes_down: float
     """A step, to the simulated clients."""
     client_bytes_up: float
@@ -70,6 +71,9 @@ def estimate(
     best = best_workers(lambda count: sum(path(count)), max(1, most))
     several, updates = ranks > 1, sum(len(step.done) for step in combining) / max(1, len(combining))
     down, up = several * traffic(costs, updates, overlapping), several * uploads(costs, updates, overlapping)
+    # a model goes once to each rank where a neighbour lives: to a rank of its own for each, at most
+    up += several * updates * costs.mixed_bytes * min(costs.neighbours, workers - 1)
+    peers = costs.neighbours if costs.mixed_bytes else 1
     travels = np.mean([world.travels(job.version) for step in looked_at for job in step.done])
     communicating = (down + up) / LINK
     times: dict[str, float | None] = {"training_s": None, "round_s": None, "run_s": None}
@@ -84,12 +88,12 @@ def estimate(
     return Estimate(
         ranks,
         server_memory=costs.server_memory + kept + (0 if several else home),
-        client_memory=costs.client_memory + home,
+        client_memory=costs.client_memory + home + costs.mixed_bytes * busiest,
         device_memory=costs.device_memory,
         bytes_down=down,
         bytes_up=up,
-        client_bytes_down=updates * travels * costs.model_bytes,
-        client_bytes_up=updates * build_compression(spec).bytes(round(travels * costs.model_bytes / 4)),
+        client_bytes_down=updates * peers * travels * costs.model_bytes,
+        client_bytes_up=updates * peers * build_compression(spec).bytes(round(travels * costs.model_bytes / 4)),
         path=float(spans.mean()),
         communicating_s=communicating,
         evaluating_s=costs.evaluate_s,

@@ -51,7 +51,8 @@ def calibrate(job: JobFile, steps: Sequence[Step]) -> Costs:
     if parts.batched:
         step_s = time_program(parts, cohort, order)
     how = parts.strategy.uploads
-    averaged = sum(uploads[name].numel() for name in uploads if how[name] != "each")
+    mixed_bytes = 4 * sum(uploads[name].numel() for name in uploads if how[name] == "neighbours")
+    averaged = sum(uploads[name].numel() for name in uploads if how[name] not in ("each", "bytes"))
     size = 4 * max(len(parts.world.initial), parts.trainer.of(longest.client).layout.size)
     cuda = device.type == "cuda"
     # on a GPU the samples and the models lie there; what the process itself holds was measured with all of them
@@ -64,6 +65,8 @@ def calibrate(job: JobFile, steps: Sequence[Step]) -> Costs:
         each_bytes=4 * sum(uploads[name].numel() for name in uploads if how[name] == "each"),
         upload_bytes=4 * sum(value.numel() for value in uploads.values()),
         state_bytes=sum(value.numel() * value.element_size() for value in kept.values()),
+        mixed_bytes=mixed_bytes,
+        neighbours=count_neighbours(parts, cohort) if mixed_bytes else 0.0,
         client_memory=peak + sums - (0 if cuda else samples_bytes(parts.test)),
         server_memory=peak + sums + COPIES * size - (0 if cuda else samples_bytes(parts.trainer.samples)),
         device_memory=CONTEXT_BYTES + torch.cuda.max_memory_reserved() if cuda else 0.0,
@@ -76,6 +79,12 @@ def calibrate(job: JobFile, steps: Sequence[Step]) -> Costs:
         program=parts.batched.size if parts.batched else 1,
         origin=f"measured on {os.uname().nodename} ({device}), {date.today().isoformat()}",
     )
+
+
+def count_neighbours(parts: Parts, cohort: Sequence[Job]) -> float:
+    """Of a client, among those of the cohort, on average."""
+    reaches = parts.strategy.mixing(parts.world, sorted(job.client for job in cohort)) != 0
+    return (int(reaches.sum()) - int(reaches.diagonal().sum())) / len(cohort)
 
 
 def time_steps(parts: Parts, job: Job, order: Order) -> tuple[float, dict[str, Tensor], dict[str, Tensor]]:

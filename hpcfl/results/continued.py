@@ -11,7 +11,7 @@ import numpy as np
 from hpcfl.results.files import sync
 from hpcfl.results.format import TABLES
 from hpcfl.results.opening import Content
-from hpcfl.results.sections import cut_own, write_environment, write_job
+from hpcfl.results.sections import cut_metrics, cut_own, write_environment, write_job
 
 __all__ = ["RESTARTS", "cut_back", "now", "status"]
 
@@ -41,6 +41,7 @@ def cut_back(
         file.attrs.modify("committed", np.array(list(committed.values())))
         file.attrs.modify("status", status("running"))
         cut_own(file["clients"], step)
+        cut_metrics(file, step)
         kept = sorted(map(int, file["model"]))
         for later in (found for found in kept if found > step):
             del file["model"][str(later)]

@@ -12,9 +12,9 @@ import h5py
 import numpy as np
 from h5py import h5d, h5o, h5t
 
-from hpcfl.results.format import CLIENTS, OWN, SHARING, TABLES
+from hpcfl.results.format import CLIENTS, METRICS, OWN, SHARING, TABLES
 
-__all__ = ["check_clients", "check_job", "check_own", "check_sharing", "check_tables", "require"]
+__all__ = ["check_clients", "check_job", "check_metrics", "check_own", "check_sharing", "check_tables", "require"]
 
 NUMBERS, WHOLE, TEXT = "iuf", "iu", "S"
 """Kinds of NumPy's types."""
@@ -94,13 +94,21 @@ def check_clients(group: h5py.Group) -> None:
         require(fits, f"/clients/{name} is {kind}{shape}, with {count} clients")
 
 
-def check_own(group: h5py.Group, clients: int) -> None:
+def check_own(file: h5py.File) -> None:
     """ValueError unless /clients/own has a row for each evaluation, and in it a number for each client."""
+    group, clients = file["clients/own"], len(file["clients/client"])
     for name in ("step", "loss", "accuracy", *(name for name in OWN if name in group)):
         shape, kind = told(group.id, name)
         steps = name == "step"
         fits = kind in (WHOLE if steps else NUMBERS) and shape[1:] == (() if steps else (clients,)) and shape
         require(fits, f"/clients/own/{name} is {kind}{shape}, with {clients} clients")
+
+
+def check_metrics(file: h5py.File) -> None:
+    """ValueError unless /metrics has all of its columns."""
+    for column in METRICS:
+        shape, kind = told(file["metrics"].id, column.name)
+        require(len(shape) == 1 and kind in kind_of(column.dtype), f"/metrics/{column.name} is {kind}{shape}")
 
 
 def check_sharing(group: h5py.Group) -> None:

@@ -5,12 +5,15 @@ from typing import NamedTuple
 import h5py
 
 FORMAT = "hpcfl"
-VERSION = "1.4"
+VERSION = "1.5"
 
 # The codes of /events/status. A new kind of ending gets a new number, never an old one.
-STATUS = {"ok": 0, "failed": 1, "straggler": 2, "dropped": 3}
+STATUS = {"ok": 0, "failed": 1, "straggler": 2, "dropped": 3, "corrupted": 4}
+COMBINED = ("ok", "corrupted")
+"""Those of updates that were combined."""
 
 REASON_BYTES = 256
+TEXT_BYTES = 256
 
 
 class Column(NamedTuple):
@@ -36,8 +39,9 @@ ROUNDS = (
     Column("examples", "<i8", "", "training examples behind the updates that were combined"),
     Column("clients", "<i8", "", "updates that arrived and were combined"),
     Column("failures", "<i8", "", "updates that were expected and could not be used"),
+    Column("epsilon", "<f8", "", "privacy spent so far, at privacy.delta; NaN without privacy"),
     Column("staleness", "<f8", "", "mean number of steps between an update's model and the one it met"),
-    Column("bytes_up", "<i8", "B", "what the ranks sent to rank 0"),
+    Column("bytes_up", "<i8", "B", "what the ranks sent to rank 0, or to one another"),
     Column("bytes_down", "<i8", "B", "what rank 0 sent to the ranks"),
     Column("client_bytes_up", "<i8", "B", "what the simulated clients would have sent"),
     Column("client_bytes_down", "<i8", "B", "what the simulated clients would have received"),
@@ -74,6 +78,7 @@ CLIENTS = {
     "delay": Column("delay", "<f8", "s", "the delay that the job gives to the client's updates"),
     "held_out": Column("held_out", "<i8", "", "samples that the client keeps back to evaluate its own model"),
     "unseen": Column("unseen", "<i8", "", "1 for a client that never trains (client.test_clients), else 0"),
+    "byzantine": Column("byzantine", "<i8", "", "1 for a client that lies on purpose (faults.byzantine), else 0"),
     "architecture": Column("architecture", None, "", "the model that the client trains"),
 }
 
@@ -92,6 +97,18 @@ SHARING = (
     Column("numbers", "<i8", "", "its numbers"),
     Column("averaged", "<u1", "", "1: the clients of these architectures average it; 0: it stays at home with each"),
     Column("architectures", "<u1", "", "1 for each architecture that has it in common with the others of the row"),
+)
+
+# What a strategy with Flower's methods, and its clients, say of a step: as many rows as they like.
+METRICS = (
+    Column("step", "<i4", "", "the server's step"),
+    Column(
+        "method", h5py.string_dtype("utf-8", 24), "", "the strategy's method, or the client's: fit, client_evaluate"
+    ),
+    Column("client", "<i4", "", "the client that said it; -1 for the server"),
+    Column("name", h5py.string_dtype("utf-8", 64), "", "what was measured"),
+    Column("value", "<f8", "", "its value; NaN for text"),
+    Column("text", h5py.string_dtype("utf-8", TEXT_BYTES), "", "its value where that is text; bytes in base64"),
 )
 
 PARTITION = Column("client", "<i4", "", "the client that holds the training sample; -1 for none")

@@ -14,8 +14,8 @@ import numpy as np
 from hpcfl.errors import ResultError
 from hpcfl.results.continued import RESTARTS
 from hpcfl.results.files import DAMAGE
-from hpcfl.results.form import check_clients, check_job, check_own, check_sharing, check_tables, require
-from hpcfl.results.format import OWN, TABLES
+from hpcfl.results.form import check_clients, check_job, check_metrics, check_own, check_sharing, check_tables, require
+from hpcfl.results.format import METRICS, OWN, TABLES
 from hpcfl.results.opening import open_content, open_file, plain, trouble, values
 
 __all__ = ["Columns", "Reader", "open_results"]
@@ -59,8 +59,8 @@ class Columns(Mapping):
 class Reader:
     """A result file, as it was when it was opened: what a running job adds later is not seen.
 
-    rounds, events, failures, clients, own and sharing are mappings of column names to arrays, with only whole steps in
-    them.
+    rounds, events, failures, clients, own, metrics and sharing are mappings of column names to arrays, with only whole
+    steps in them.
     """
 
     def __init__(self, path: Path):
@@ -72,7 +72,8 @@ class Reader:
             self.rounds, self.events, self.failures = (self._columns(name, rows[name]) for name in TABLES)
             self._again(lambda file: check_clients(file["clients"]), "/clients")
             self.clients = self._columns("clients")
-            self.own = self._evaluations()
+            self.own = self._by_step("clients/own", OWN, check_own)
+            self.metrics = self._by_step("metrics", [column.name for column in METRICS], check_metrics)
             shares = self._again(_shares, "/sharing")
             self.sharing = self._columns("sharing") if shares else Columns(self._read, ())
         except ResultError:
@@ -83,21 +84,23 @@ class Reader:
         names = self._again(lambda file: list(file[place]) if rows is not None else _datasets(file[place]), place)
         return Columns(lambda name: self._read(f"{place}/{name}", rows), names)
 
-    def _evaluations(self) -> Columns:
-        """Of the clients' own models: step (E,), loss and accuracy (E, N); empty where none were evaluated."""
-        place, last = "clients/own", self.rounds["step"][-1]
+    def _by_step(self, place: str, known: Sequence[str], check: Callable[[h5py.File], None]) -> Columns:
+        """A table of which the rows of recorded steps count: /clients/own has step (E,), loss and accuracy (E, N), and
+        /metrics a row per value. Empty where the file has none."""
+        last = self.rounds["step"][-1]
 
         def rows(file: h5py.File) -> int | None:
             if place not in file:
                 return None
-            check_own(file[place], len(file["clients/client"]))
+            check(file)
             count = min(len(column) for column in file[place].values() if column.maxshape[0] is None)
             return int((values(file[f"{place}/step"], count) <= last).sum())
 
         count = self._again(rows, place)
         if count is None:
             return Columns(self._read, ())
-        names = [name for name in ("step", *OWN) if name in self._again(lambda file: _datasets(file[place]), place)]
+        there = self._again(lambda file: _datasets(file[place]), place)
+        names = [name for name in dict.fromkeys(("step", *known)) if name in there]
         return Columns(lambda name: self._read(f"{place}/{name}", count), names)
 
     def _committed(self, file: h5py.File) -> dict[str, int]:

@@ -238,9 +238,9 @@ class Copy:
                 raise OSError("its end is missing")
             return source[()]
         rows = len(source)
-        if place.startswith("/clients/own/"):
+        if place.startswith(("/clients/own/", "/metrics/")):
             whole = [_whole_rows(column, self._size, len(column)) for column in self._own(place)]
-            rows = int((self._source["clients/own/step"][: min(whole)] <= self._last_step).sum())
+            rows = int((source.parent["step"][: min(whole)] <= self._last_step).sum())
         elif _whole_rows(source, self._size, rows) < rows:
             raise OSError("its end is missing")
         return source[:rows]

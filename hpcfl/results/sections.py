@@ -9,7 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from hpcfl.results.format import CLIENTS, OWN, PARTITION, SHARING
+from hpcfl.results.format import CLIENTS, METRICS, OWN, PARTITION, SHARING
 from hpcfl.results.table import describe, share_dimension
 
 # One tensor of a model: its name, shape, kind ("parameter", "buffer" or "constant"), and its place: where it starts in
@@ -85,6 +85,15 @@ def cut_own(clients: h5py.Group, last_step: int) -> None:
         for name in ("step", *OWN):
             if name in group:
                 group[name].resize(rows, 0)
+
+
+def cut_metrics(file: h5py.File, last_step: int) -> None:
+    """Take away rows of /metrics of later steps, and what a kill left of a row."""
+    if "metrics" in file:
+        columns = [file["metrics"][column.name] for column in METRICS]
+        rows = int((columns[0][: min(map(len, columns))] <= last_step).sum())
+        for column in columns:
+            column.resize(rows, 0)
 
 
 def write_partition(group: h5py.Group, owner: np.ndarray) -> None:

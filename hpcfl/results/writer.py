@@ -13,10 +13,11 @@ import numpy as np
 from hpcfl.errors import ResultError
 from hpcfl.results.continued import cut_back, now, status
 from hpcfl.results.files import DAMAGE, abandon, reason
-from hpcfl.results.format import FORMAT, OWN, REASON_BYTES, STATUS, TABLES, VERSION
+from hpcfl.results.format import FORMAT, METRICS, OWN, REASON_BYTES, STATUS, TABLES, VERSION
 from hpcfl.results.sections import (
     Tensor,
     append_own,
+    cut_metrics,
     cut_own,
     fixed,
     write_clients,
@@ -192,6 +193,18 @@ class Writer:
             append_own(file["clients"], step, dict(zip(OWN, (loss, accuracy, *test))))
             file.flush()
 
+    def metrics(self, rows: Sequence[Mapping[str, object]]) -> None:
+        """Append rows of /metrics; seen once their `step` is recorded. The first call makes the table."""
+        if not rows:
+            return
+        sizes = {column.name: column.dtype.itemsize for column in METRICS if isinstance(column.dtype, np.dtype)}
+        cut = [{**row, **{name: fixed([row[name]], size)[0] for name, size in sizes.items()}} for row in rows]
+        with self._writing() as file:
+            group = file.require_group("metrics")
+            group.attrs["NX_class"] = "NXcollection"
+            Table(group, METRICS, CHUNKS["events"]).append(cut)
+            file.flush()
+
     def model(self, step: int, vector: np.ndarray, layout: Sequence[Tensor], name: str = "global") -> None:
         """Keep the model after `step`: its vector (P,) of float32 and the tensors in it, in order.
 
@@ -233,6 +246,7 @@ class Writer:
                 table.truncate(rows)
             if self._tables:
                 cut_own(file["clients"], self._last_step)
+                cut_metrics(file, self._last_step)
             file.close()
         self._leave()
 

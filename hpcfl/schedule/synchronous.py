@@ -64,13 +64,13 @@ class Synchronous:
             if not cohort:
                 return
             lost = [] if done else lost
-            done, gone = self._gather(clock, cohort)
+            done, gone = self.gather(clock, cohort)
             lost += gone
             index, attempt = (index + 1, 0) if done else (index, attempt + 1)
             if attempt == PATIENCE:
                 raise nobody_arrives(f"{PATIENCE} rounds in a row")
 
-    def _gather(self, clock: Clock, cohort: tuple[Job, ...]) -> tuple[tuple[Job, ...], Lost]:
+    def gather(self, clock: Clock, cohort: tuple[Job, ...]) -> tuple[tuple[Job, ...], Lost]:
         """Wait until the round closes: the jobs that are in by then, and those that are not."""
         waiting = {job.key: job for job in cohort}
         done: list[Job] = []

@@ -29,8 +29,11 @@ class FedAvg:
 
     uploads: ClassVar[dict[str, str]] = {"w": "examples"}
     """What a client uploads, and what becomes of it: averaged weighted by "examples", averaged over "clients"
-    alike, or brought to the server as it is ("each"). Averages are summed up where the clients train; an averaged
-    tensor has the shape of the one sent under its name, or is a scalar."""
+    alike, or brought to the server as it is ("each"; as "bytes" uint8 of any length, with zeros behind the shorter
+    ones). Averages are summed up where the clients train; an averaged tensor has the shape of the one sent under its
+    name, or is a scalar. "neighbours": mixed among the clients as `mixing` says, each of which then has the outcome at
+    home under that name, and begins with what `init` has there; the server gets the mean over all clients by their
+    samples. Needs `private`, and rounds."""
     pooled: ClassVar[bool] = False
     """The clients' data is merged into one client."""
     private: ClassVar[bool] = False
@@ -52,6 +55,13 @@ class FedAvg:
         """The state after a step, from the updates that arrived."""
         return {"w": updates.mean("w")}
 
+    def mixing(self, world: World, there: Sequence[int]) -> Tensor:
+        """(n, n) float64: in row i what each client's upload counts in what client there[i] keeps; together 1.
+
+        Of those who trained in a round, in ascending order. Asked on every rank, for uploads to "neighbours" alone.
+        """
+        return torch.full((len(there), len(there)), 1 / len(there), dtype=torch.float64)
+
     def travels(self, layout: Layout, version: int) -> float:
         """Share of the model that travels, each way, in the jobs that start from server step `version`."""
         return 1.0
@@ -60,6 +70,11 @@ class FedAvg:
     def local(self, fit: Fit, sent: State, client: Client) -> State:
         """A job: what to train from what was received, and what to upload. Names as in `uploads`."""
         return {"w": fit(sent["w"])}
+
+    def base(self, sent: State, client: Client) -> Tensor:
+        """Where the upload "w" would be if nothing changed: from there a client's change is measured, compressed, or
+        turned round where it lies."""
+        return client.part(sent["w"])
 
     def loss(self, logits: Tensor, labels: Tensor, client: Client) -> Tensor:
         """The loss of a batch, a scalar; the job's own unless the algorithm has one."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -12,6 +14,7 @@ __all__ = ["TOPOLOGIES", "edges", "metropolis"]
 TOPOLOGIES = ("complete", "ring", "erdos_renyi")
 
 
+@lru_cache(maxsize=1)
 def edges(topology: str, clients: int, p: float, seed: int) -> Tensor:
     """(N, N) bool, symmetric, nobody with itself: everybody with everybody, the next in the row (the last with the
     first), or each pair with probability `p` (Erdos and Renyi 1959), drawn again until no client is out of reach.

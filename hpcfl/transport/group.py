@@ -1,7 +1,7 @@
 """The six verbs between ranks, over torch.distributed; a failure names the rank.
 
 broadcast and reduce are the traffic of a synchronous round. Rank 0 is always the one that sends to all or receives
-from all. Tensors travel as they are: no pickle, no object lists.
+from all; send and recv go between any two. Tensors travel as they are: no pickle, no object lists.
 """
 
 from __future__ import annotations
@@ -157,6 +157,7 @@ class Group:
         self._wire = device if own_gpu else torch.device("cpu")
         self._timeout_s = timeout_s
         self._calls = 0
+        self._awaited = 0
         self._looked = monotonic()
         limit = timedelta(seconds=timeout_s)
         dist.init_process_group(
@@ -201,11 +202,11 @@ class Group:
         return [part.to(tensor.device) for part in parts or []]
 
     def send(self, tensor: Tensor, rank: int) -> None:
-        with self._call(f"sending to rank {rank}"), self._wired(tensor) as wire:
+        with self._call(f"sending to rank {rank}", rank), self._wired(tensor) as wire:
             dist.send(wire, rank)
 
     def recv(self, tensor: Tensor, rank: int) -> None:
-        with self._call(f"receiving from rank {rank}"), self._wired(tensor) as wire:
+        with self._call(f"receiving from rank {rank}", rank), self._wired(tensor) as wire:
             dist.recv(wire, rank)
 
     def barrier(self) -> None:
@@ -276,27 +277,31 @@ class Group:
         return _wired(tensor, self._wire)
 
     @contextmanager
-    def _call(self, what: str) -> Iterator[None]:
-        self._calls += 1
+    def _call(self, what: str, peer: int | None = None) -> Iterator[None]:
+        """`peer`: the one rank that takes part; else all do, and their calls are counted."""
+        self._calls += peer is None
+        self._awaited = peer or 0
         try:
             yield
+            self._awaited = 0
             if self._wire.type == "cuda":
                 torch.cuda.synchronize(self._wire)
         except RuntimeError as failure:
-            raise RankError(self._blame(what, failure)) from None
+            raise RankError(self._blame(what, failure, peer or 0)) from None
 
     def _pulse(self, store: Any) -> None:
-        """Tell the store once a second that this rank lives, and how many calls it has entered."""
+        """Tell the store once a second that this rank lives, how many calls it has entered, and which other client rank
+        it waits for (0: none)."""
         beats = 0
         with suppress(RuntimeError):  # rank 0 is gone; the main thread meets that by itself
             while not self._left.wait(PULSE_S):
                 beats += 1
-                store.set(f"pulse/{self.rank}", f"{beats} {self._calls}".encode())
+                store.set(f"pulse/{self.rank}", f"{beats} {self._calls} {self._awaited}".encode())
 
-    def _blame(self, what: str, failure: BaseException) -> str:
+    def _blame(self, what: str, failure: BaseException, peer: int) -> str:
         """One sentence: which rank failed and why, as far as rank 0 can know."""
         if self.rank:
-            return f"rank {self.rank} lost rank 0 in {what}: {first_line(failure)}"
+            return f"rank {self.rank} lost rank {peer} in {what}: {first_line(failure)}"
         Event().wait(0.5)  # a rank that fails says why before it closes its connections, but it may be slower
         said = [rank for rank in range(1, self.size) if self._store.check([f"failed/{rank}"])]
         if said:
@@ -308,16 +313,16 @@ class Group:
         silent = [k for k in after if after[k] == before[k] and not self._store.check([f"left/{k}"])]
         if silent:
             return f"rank {_listed(silent)} died or hangs (no sign of life, in {what})"
-        behind = [rank for rank, (_, calls) in after.items() if calls < self._calls]
+        behind = [rank for rank, (_, calls, awaited) in after.items() if calls < self._calls and not awaited]
         return f"rank {_listed(behind or list(after))} kept the others waiting for {self._timeout_s:g} s in {what}"
 
-    def _pulses(self) -> dict[int, tuple[int, int]]:
-        """(beats, calls) of every other rank."""
+    def _pulses(self) -> dict[int, tuple[int, ...]]:
+        """(beats, calls, the client rank it waits for) of every other rank."""
         pulses = {}
         for rank in range(1, self.size):
             key = f"pulse/{rank}"
-            beats, calls = self._store.get(key).decode().split() if self._store.check([key]) else (0, 0)
-            pulses[rank] = (int(beats), int(calls))
+            said = self._store.get(key).decode().split() if self._store.check([key]) else (0, 0, 0)
+            pulses[rank] = tuple(map(int, said))
         return pulses
 
 

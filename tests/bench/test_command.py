@@ -48,7 +48,7 @@ def test_what_is_wanted(tmp_path, monkeypatch):
             ["w4"],
             1,
             "w4: is neither a job file nor a workload; valid: w1, w2, w3, cifar, vgg, traffic, async, checkpoint, "
-            "startup",
+            "flower, startup",
         ),
         (["async"], 1, "bench async: needs a server and client ranks"),
         (["startup"], 3, "bench startup: starts ranks itself"),

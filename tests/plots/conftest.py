@@ -57,7 +57,7 @@ def write(tmp_path):
     accuracies: of each step; a step lasts `pace` seconds.
     """
 
-    def made(name, accuracies, trains=(0,), owners=1, pace=1.0, **job):
+    def made(name, accuracies, /, trains=(0,), owners=1, pace=1.0, **job):
         path = tmp_path / f"{name}.h5"
         job = {"name": name, "seed": 0, "rounds": len(accuracies), **job}
         with Writer(path) as writer:

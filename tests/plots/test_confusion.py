@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from hpcfl import plots
+from hpcfl.analysis.predictions import confused
 from hpcfl.errors import JobError, ResultError
-from hpcfl.plots.predictions import confused
 from hpcfl.results import open_results
 
 

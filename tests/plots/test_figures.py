@@ -7,9 +7,9 @@ from small_run import event, round_row
 
 import hpcfl
 from hpcfl import plots
+from hpcfl.analysis.quantities import averaged
+from hpcfl.analysis.timeline import jobs, packed
 from hpcfl.errors import ResultError
-from hpcfl.plots.curves import averaged
-from hpcfl.plots.gantt import _rows, jobs
 from hpcfl.plots.style import colours
 from hpcfl.results import Writer, open_results
 from hpcfl.results.format import STATUS
@@ -135,7 +135,7 @@ def test_some_rounds_of_the_jobs(real):
 
 
 def test_jobs_at_the_same_time_lie_in_rows_of_their_own():
-    assert _rows(np.array([0, 0, 1, 2, 2.5]), np.array([2, 1, 4, 1, 1])) == [0, 1, 1, 0, 2]
+    assert packed(np.array([0, 0, 1, 2, 2.5]), np.array([2, 1, 4, 1, 1])) == [0, 1, 1, 0, 2]
 
 
 def test_parts_of_a_round_are_stacked(real, axes):

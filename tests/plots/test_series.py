@@ -2,8 +2,8 @@
 
 import pytest
 
+from hpcfl.analysis.series import series
 from hpcfl.errors import JobError
-from hpcfl.plots.series import series
 from hpcfl.results import open_results
 
 FEDAVG = {"strategy": {"name": "fedavg", "params": {}}}
@@ -24,6 +24,8 @@ STRONG = {"strategy": {"name": "fedprox", "params": {"mu": 1.0}}}
          ["hidden [8]", "hidden []"]),
         ([{"model": {"name": "mymodels.Net"}}, {"model": {"name": "cnn"}}], ["Net", "cnn"]),
         ([{"client": {"shuffle": True}}, {"client": {"shuffle": False}}], ["shuffle True", "shuffle False"]),
+        ([{key: key == other for key in "abcdef"} | {"name": "same"} for other in "abcdef"],
+         [f"run{number}" for number in range(6)]),
         ([FEDAVG, FEDAVG | {"seed": 1}, FEDAVG | {"results": {"path": "x"}, "seed": 2}], ["run0 (3 seeds)"]),
     ],
 )  # fmt: skip

@@ -68,6 +68,15 @@ def test_memory_grows_with_what_clients_keep_and_what_is_brought_one_by_one():
     assert judged(4, program=3).best == 3
 
 
+def test_neighbours_send_one_another_their_models():
+    plain, mixing = judged(4), judged(4, mixed_bytes=1000, neighbours=2.5)
+    assert mixing.bytes_up - plain.bytes_up == 6 * 2 * 1000  # each model to both of the other client ranks
+    assert judged(8, mixed_bytes=1000, neighbours=2.5).bytes_up - judged(8).bytes_up == 6 * 2500
+    assert judged(2, mixed_bytes=1000, neighbours=2.5).bytes_up == judged(2).bytes_up
+    assert (mixing.client_bytes_up, mixing.client_bytes_down) == (15_000, 15_000)
+    assert mixing.client_memory - plain.client_memory == 6000
+
+
 def test_jobs_that_come_one_by_one_travel_one_by_one():
     file = job(schedule={"name": "buffered", "num_generator": 2}, rounds=6)
     found = judged(3, file=file, step_s=1.0)

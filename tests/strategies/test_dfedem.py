@@ -1,4 +1,4 @@
-"""D-FedEM: who mixes with whom, and that nobody's weight is lost."""
+"""D-FedEM and decentralised FedAvg: who mixes with whom, and that nobody's weight is lost."""
 
 from itertools import pairwise
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 from cohorts import W, cohort, world
 
-from hpcfl.strategies import DFedEM
+from hpcfl.strategies import DFedAvg, DFedEM
 from hpcfl.strategies.graphs import TOPOLOGIES, connected, edges, metropolis
 
 
@@ -40,16 +40,25 @@ def test_so_few_edges_that_a_ring_is_laid():
     assert connected(edges("erdos_renyi", 30, 1e-9, 0))
 
 
-def test_learners_are_mixed_with_those_of_the_neighbours_that_are_there():
+def test_those_who_are_there_mix_by_the_weights_of_the_graph_among_them():
+    # 2 is away: 0 has both neighbours, 1 and 3 have only 0, and W has thirds between 0 and them
+    weights = DFedAvg(topology="ring").mixing(world([1, 3, 2, 2]), [0, 1, 3])
+    third = 1 / 3
+    assert weights.tolist() == [
+        pytest.approx(row) for row in ([third, third, third], [third, 2 * third, 0], [third, 0, 2 * third])
+    ]
+
+
+def test_the_server_has_the_mean_alone_and_sends_it_to_newcomers_only():
     strategy = DFedEM(n_learners=2, topology="ring")
     state = strategy.init(world([1, 3, 2, 2], draw=lambda number: W + number))
-    assert strategy.send(state, 2)["w"].tolist() == [W.tolist(), (W + 1).tolist()]
-    models = [[[float(client), 0.0, 0.0], [0.0, 0.0, 9.0]] for client in (0, 1, 3)]
+    assert state["w"].tolist() == [W.tolist(), (W + 1).tolist()]
+    assert [strategy.send(state, client) for client in range(4)] == [{}] * 4
     pis = [[0.25, 0.75], [0.5, 0.5], [1.0, 0.0]]
-    after = strategy.combine(state, cohort([(0, 0, 1), (1, 0, 3), (3, 0, 2)], w=models, pi=pis))
-    # 2 is away: 0 has both neighbours, 1 and 3 have only 0, and W has thirds between 0 and them
-    own = [strategy.send(after, client)["w"][0, 0].item() for client in range(4)]
-    assert own == pytest.approx([(0 + 1 + 3) / 3, (0 + 2 * 1) / 3, 1.0, (0 + 2 * 3) / 3])
+    mean = [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]
+    after = strategy.combine(state, cohort([(0, 0, 1), (1, 0, 3), (3, 0, 2)], mean=mean, pi=pis))
+    assert strategy.send(after, 3) == {}
+    assert strategy.send(after, 4)["w"] is after["w"]
+    assert after["w"].tolist() == mean
     assert after["pi"].tolist() == [[0.25, 0.75], [0.5, 0.5], [0.5, 0.5], [1.0, 0.0]]
-    assert after["w"][0, 0].item() == pytest.approx((own[0] + 3 * own[1] + 2 * own[2] + 2 * own[3]) / 8)
-    assert strategy.send(after, 4)["w"] is after["w"]  # a newcomer
+    assert sum(tensor.numel() for tensor in after.values()) == 2 * 3 + 4 * 2 + 4 * 4  # no client's learners

@@ -48,10 +48,16 @@ NEUTRAL = {
     "fedyogi": {"strategy": {"lr": 2e4, "adaptivity": 1e4, "beta_1": 0.0}},
     "fedadagrad": {"strategy": {"lr": 2e4, "adaptivity": 1e4}},
     "fedopt": {"strategy": {"optimizer": {"name": "sgd", "lr": 1.0}}},
+    "fedmedian": ONE_CLIENT,
+    "trimmed_mean": {**EQUAL_SIZES, "strategy": {"beta": 0.0}},
+    "krum": ONE_CLIENT,
+    "multi_krum": {},
+    "bulyan": EQUAL_SIZES,
     "fedbn": {},
     "feddl": {"strategy": {"n_clusters": 1}, "schedule": {"c_ratio": 1.0}},
     "fedem": {"strategy": {"n_learners": 1}},
     "dfedem": {**EQUAL_SIZES, "strategy": {"n_learners": 1, "topology": "complete"}, "schedule": {"c_ratio": 1.0}},
+    "dfedavg": {**EQUAL_SIZES, "strategy": {"topology": "complete"}, "schedule": {"c_ratio": 1.0}},
     "qffl": {"strategy": {"q": 0.0}},
     "afl": {"strategy": {"eta": 0.0}},
     "fedavgplus": {},
@@ -84,10 +90,20 @@ OTHER = {
     "fedyogi": {},
     "fedadagrad": {},
     "fedopt": {"strategy": {"optimizer": {"name": "torch.optim.Adam", "lr": 0.01}}},
+    "fedmedian": {},
+    "trimmed_mean": {"strategy": {"beta": 0.4}},
+    "krum": {},
+    "multi_krum": {"strategy": {"byzantine": 1}, "schedule": {"c_ratio": 1.0}},
+    "bulyan": {
+        "partition": {"name": "iid", "clients": 7},
+        "strategy": {"byzantine": 1},
+        "schedule": {"c_ratio": 1.0},
+    },
     "fedbn": {"model": "diary.Normed"},
     "feddl": {"strategy": {"alpha": 0.5}},
     "fedem": {},
     "dfedem": {"strategy": {"n_learners": 1, "topology": "ring"}},
+    "dfedavg": {"strategy": {"topology": "ring"}},
     "qffl": {},
     "afl": {"strategy": {"eta": 1.0}},
     "fedper": {},
@@ -103,7 +119,7 @@ FAMILIES = {"clustered_fl", "basic_common", "clustered_common", "max_common"}
 """Algorithms that are another than FedAvg only where the clients' architectures differ (test_flexifed.py)."""
 SERVER_STEPS = {"fedavgm", "fedadam", "fedyogi", "fedadagrad", "fedopt"}
 ROUNDED = {"fedasync", "fedbuff", "stepasync", "twafl", "fednova", "scaffold", "feddl", "qffl", "afl", "pfedme", "cfl"}
-ROUNDED |= {"dfedem"} | SERVER_STEPS
+ROUNDED |= {"dfedem", "dfedavg", "trimmed_mean", "multi_krum", "bulyan"} | SERVER_STEPS
 """Equal to FedAvg but for rounding: they take the mean in float32 on the server, FedAvg in fixed point; or they add to
 the old model what others replace it by."""
 
@@ -197,7 +213,8 @@ def test_hooks_leave_what_they_are_given_alone(name):
     pool.submit(jobs, sent.__getitem__)
     cohort = pool.collect(Step(1, 1.0, tuple(jobs), ()))
     assert len(cohort) == len(jobs)
-    uploads = {**cohort.means, **{f"each {key}": value for key, value in cohort.each.items()}}
+    each = {f"{key} {row}": value for key, rows in cohort.each.items() for row, value in enumerate(rows)}
+    uploads = {**cohort.means, **each}
     uploads_before = copy.deepcopy(uploads)
     combined = strategy.combine(state, cohort)
     assert not torch.equal(combined["w"], before["w"])
@@ -209,7 +226,7 @@ def test_hooks_leave_what_they_are_given_alone(name):
 
 @pytest.mark.parametrize("name", NEUTRAL)
 def test_uploads_say_what_becomes_of_them(name):
-    assert set(STRATEGIES[name].uploads.values()) <= {"examples", "clients", "each"}
+    assert set(STRATEGIES[name].uploads.values()) <= {"examples", "clients", "each", "neighbours"}
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
@@ -228,3 +245,17 @@ def test_every_field_has_its_sentence(name):
     }
     own = {field.name for field in fields(STRATEGIES[name]) if field.name in STRATEGIES[name].__annotations__}
     assert own <= followed
+
+
+MODELS = [name for name, kind in STRATEGIES.items() if kind.uploads.get("w", "neighbours") != "neighbours"]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_client_that_learns_nothing_uploads_the_base(name):
+    parts, _ = build(name, {**(NEUTRAL[name] if name == "fedopt" else {}), "client": {"batch_size": 8, "lr": 1e-30}})
+    state = parts.strategy.init(parts.world)
+    state["lam"] = torch.linspace(0.1, 0.4, 6).double()  # AFL's, as it comes to be
+    job = parts.world.job(0 if name == "centralized" else 2, 0, 0.0)
+    sent = parts.strategy.send(state, job.client)
+    uploads, fit = parts.trainer.train(job, sent)
+    torch.testing.assert_close(uploads["w"], parts.strategy.base(sent, fit.client))

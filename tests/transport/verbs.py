@@ -48,6 +48,11 @@ with join() as transport:
         else:
             transport.recv(given, 0)
             transport.send(given + 10, 0)
+            if rank + 1 < size:
+                transport.send(torch.full((3,), rank, dtype=dtype), rank + 1)
+            if rank > 1:
+                transport.recv(given, rank - 1)
+                assert given.eq(rank - 1).all()
     for dtype, length in ((torch.int64, PIECE + 5), (torch.float32, LEAST // 4), (torch.uint8, LEAST + 1)):
         first = torch.arange(length).remainder(7).to(dtype)
         told = first if rank == 0 else torch.zeros_like(first)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpcfl.analysis.columns import settings
+from hpcfl.analysis.tables import Run, many
 from hpcfl.checkpoint.identity import is_free
 from hpcfl.errors import JobError
-from hpcfl.plots.tables import Run, many
 
 __all__ = ["Series", "series"]
 
@@ -55,11 +55,13 @@ def _settings(run: Run) -> dict[str, Any]:
 
 
 def _labels(runs: Sequence[Run]) -> list[str]:
-    """What tells the runs apart, or their jobs' names where it is nothing or too much."""
+    """What tells the runs apart, or their jobs' or their files' names where it is nothing or too much."""
     jobs = [_settings(run) for run in runs]
     keys = _telling(jobs)
     if len(jobs) == 1 or len(keys) > MOST_WORDS:
         names = [str(run.job.get("name") or run.path.stem) for run in runs]
+        if len(set(names)) < len(names):  # files cannot have one name, unless they lie in several folders
+            names = [run.path.stem for run in runs]
         return [name if names.count(name) == 1 else f"{name} {number}" for number, name in enumerate(names, 1)]
     return [_told(job, keys) for job in jobs]
 
