@@ -11,10 +11,11 @@ import h5py
 
 from hpcfl.checkpoint.folder import Checkpoint, folder_of, seek
 from hpcfl.checkpoint.identity import require_same
+from hpcfl.content import Content
 from hpcfl.errors import JobError, ResultError
 from hpcfl.results.files import DAMAGE, reason
 from hpcfl.results.form import check_tables, require
-from hpcfl.results.opening import Content, check_format, values
+from hpcfl.results.opening import check_format, values
 from hpcfl.schema import JobSpec
 
 __all__ = ["Before", "find", "latest_result"]

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hpcfl.content import Content
 from hpcfl.errors import ResultError
 from hpcfl.results.files import DAMAGE, abandon, reason
-from hpcfl.results.opening import Content
 
 __all__ = ["Shelf", "open_to_read", "open_to_write"]
 

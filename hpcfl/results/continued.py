@@ -8,9 +8,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from hpcfl.content import Content
 from hpcfl.results.files import sync
 from hpcfl.results.format import TABLES
-from hpcfl.results.opening import Content
 from hpcfl.results.sections import cut_metrics, cut_own, write_environment, write_job
 
 __all__ = ["RESTARTS", "cut_back", "now", "status"]

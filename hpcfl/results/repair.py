@@ -11,11 +11,12 @@ import h5py
 import numpy as np
 from h5py import h5g
 
+from hpcfl.content import Content
 from hpcfl.errors import ResultError
 from hpcfl.results.continued import status
 from hpcfl.results.files import DAMAGE, locked, reason, sync
 from hpcfl.results.format import TABLES
-from hpcfl.results.opening import Content, check_format, open_content, plain
+from hpcfl.results.opening import check_format, open_content, plain
 from hpcfl.results.table import describe, share_dimension
 
 __all__ = ["repair"]

@@ -42,8 +42,10 @@ class Forge:
     def __init__(self):
         script = Path(__file__).with_name("forge.py")
         environ = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
-        paths = [str(Path(__file__).parents[2]), environ.get("PYTHONPATH", "")]
+        tests = Path(__file__).parents[1]
+        paths = [str(tests.parent), str(tests / "dashboard"), environ.get("PYTHONPATH", "")]
         environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+        environ["MPLBACKEND"] = "agg"
         self._process = subprocess.Popen(
             [sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environ
         )

@@ -1,6 +1,7 @@
 """Jobs drawn from the schema: valid ones that are quick, and what can be wrong with them."""
 
 import json
+from importlib.util import find_spec
 
 import tomli_w
 from hypothesis import strategies as st
@@ -20,11 +21,14 @@ STRATEGIES = {
     "fedavgplus": {"tune_epochs": st.integers(0, 2)}, "pfedme": {"lam": NUMBER, "eta": NUMBER, "local_rounds": SMALL},
     "apfl": {"alpha": SHARES, "alpha_rate": LEVEL}, "l2sgd": {"p": st.sampled_from([0.0, 0.5])},
     "standalone": {}, "fedem": {"n_learners": SMALL, "tune_locally": st.booleans()},
-    "fedprox+fedadam": {"mu": LEVEL, "lr": NUMBER},
+    "fedprox+fedadam": {"mu": LEVEL, "lr": NUMBER}, "fedmedian": {},
+    "trimmed_mean": {"beta": st.sampled_from([0.0, 0.4])}, "krum": {}, "multi_krum": {"keep": st.integers(0, 1)},
+    "bulyan": {},
 }  # fmt: skip
 """Algorithms that take any schedule and any share of the clients."""
 WHOLE = {
     "feddl": {"n_clusters": SMALL, "alpha": LEVEL}, "cfl": {"tol_1": LEVEL}, "centralized": {},
+    "dfedavg": {"topology": st.sampled_from(["ring", "complete", "erdos_renyi"]), "p": SHARES},
     "dfedem": {"n_learners": SMALL, "topology": st.sampled_from(["ring", "complete", "erdos_renyi"])},
 }  # fmt: skip
 """Those that want all clients, in rounds."""
@@ -34,6 +38,24 @@ AHEAD = {
     "twafl": {"loop": SMALL, "deep_rounds": st.integers(0, 2)},
 }  # fmt: skip
 """Those of asynchronous schedules."""
+SPLIT = {"max_common": {}, "basic_common": {}, "clustered_common": {}, "clustered_fl": {}}
+"""Those of clients with different models."""
+FLOWER = {"cast.Mean": {}, "cast.Summed": {}, "cast.Yields": {}} | (
+    {
+        "flwr.server.strategy.FedAvg": {"fraction_fit": SHARES, "fraction_evaluate": SHARES},
+        "flwr.server.strategy.FedProx": {"proximal_mu": LEVEL}, "flwr.server.strategy.FedMedian": {},
+        "flwr.server.strategy.FedTrimmedAvg": {"beta": st.sampled_from([0.0, 0.25])},
+        "flwr.server.strategy.FedAvgM": {"server_momentum": LEVEL}, "flwr.server.strategy.QFedAvg": {"q_param": LEVEL},
+        "flwr.serverapp.strategy.FedAvg": {"fraction_train": SHARES, "fraction_evaluate": SHARES},
+        "flwr.serverapp.strategy.FedProx": {"proximal_mu": LEVEL}, "flwr.serverapp.strategy.Krum": {},
+    }
+    if find_spec("flwr")
+    else {}
+)  # fmt: skip
+"""Those with Flower's methods; `cast` is a module of the tests."""
+MEANS = ("fedavg", "fedprox", "fedlc", "fedavgm", "fedadam", "fedyogi", "fedadagrad", "fedprox+fedadam")
+"""Those whose mean of models can be protected."""
+ROBUST = ("fedmedian", "trimmed_mean", "krum", "multi_krum", "bulyan")
 LAYERED = ("twafl", "fedper", "fedrep")
 """They need more than one layer."""
 SYNCHRONOUS = st.fixed_dictionaries(
@@ -72,6 +94,7 @@ MODELS = st.sampled_from([
 CLIENT = {
     "epochs": st.integers(1, 2) | st.just([1, 2]), "lr": NUMBER, "shuffle": st.booleans(), "optimizer": OPTIMIZERS,
     "test_size": st.sampled_from([0.0, 0.3]), "slices": st.integers(1, 2),
+    "out_of_memory": st.sampled_from(["fail", "split"]),
     "lr_schedule": st.sampled_from(["cosine", {"name": "step", "step_size": 1}, {"name": "exponential", "gamma": 0.9}]),
 }  # fmt: skip
 DEVICE = {
@@ -81,6 +104,14 @@ DEVICE = {
     "stale": st.sampled_from([False, {"step": 2.0, "shuffle": True, "list": [2, 1, 1]}]),
     "availability": st.sampled_from([{"period": 20.0, "share": 0.5}]),
 }  # fmt: skip
+FAULTS = {
+    "drop": st.sampled_from([0.0, 0.2]), "corrupt": st.sampled_from([0.0, 0.5, 1.0]), "byzantine": SHARES,
+    "attack": st.sampled_from(["sign_flip", "label_flip", {"name": "noise", "std": 0.1},
+                               {"name": "sign_flip", "scale": 9.0}]),
+}  # fmt: skip
+LATE = {"late": SHARES, "delay": st.sampled_from([0.5, 60.0])}
+PRIVACY = {"clip": NUMBER, "noise": st.sampled_from([0.0, 0.5, 2.0]), "delta": st.sampled_from([1e-5, 0.1])}
+TWO = [{"name": "mlp", "hidden": [3], "count": 3}, {"name": "mlp", "hidden": [3, 3], "count": 1}]
 SYNTHETIC = {"name": "synthetic", "samples": 64, "test_samples": 12, "shape": [1, 8, 8], "classes": 3}
 COMPRESSIONS = st.sampled_from(["fp16", "bf16", {"name": "qsgd", "bits": 4}, {"name": "topk", "share": 0.1}])
 
@@ -88,20 +119,19 @@ COMPRESSIONS = st.sampled_from(["fp16", "bf16", {"name": "qsgd", "bits": 4}, {"n
 @st.composite
 def jobs(draw):
     """A job that runs two rounds in a second."""
-    sort = draw(st.sampled_from(["any", "any", "any", "whole", "ahead", "ahead"]))
-    table = {"any": STRATEGIES, "whole": WHOLE, "ahead": AHEAD}[sort]
-    name = draw(st.sampled_from([*table]))
+    sort = draw(st.sampled_from(["any"] * 4 + ["means"] * 2 + ["whole", "ahead", "ahead", "split", "flower", "flower"]))
+    sort, named = ("any", MEANS + ROBUST) if sort == "means" else (sort, ())
+    table = {"any": STRATEGIES, "whole": WHOLE, "ahead": AHEAD, "split": SPLIT, "flower": FLOWER}[sort]
+    name = draw(st.sampled_from(named or [*table]))
     given = {key: draw(value) for key, value in table[name].items()}
     model = draw(MODELS.filter(lambda model: name not in LAYERED or model.get("hidden") != []))  # it needs deep layers
-    wall = sort != "whole" and draw(st.integers(0, 7)) == 0
+    wall = sort not in ("whole", "split") and draw(st.integers(0, 7)) == 0
     client = draw(st.fixed_dictionaries({"batch_size": st.sampled_from([4, 8])}, optional=CLIENT))
     device = draw(st.fixed_dictionaries({}, optional=DEVICE))
-    if sort == "whole" or wall:  # nobody is lost, and nobody waits
+    if sort in ("whole", "split") or wall:  # nobody is lost, and nobody waits
         device = {}
     schedule = draw(
-        {"any": SYNCHRONOUS | BUFFERED | TIERED, "whole": st.just("synchronous"), "ahead": BUFFERED | FLIGHT | TIERED}[
-            sort
-        ]
+        {"any": SYNCHRONOUS | BUFFERED | TIERED, "ahead": BUFFERED | FLIGHT | TIERED}.get(sort, st.just("synchronous"))
     )
     job = {
         "rounds": 2, "seed": draw(st.integers(0, 9)), "clock": "wall" if wall else "virtual", "data": SYNTHETIC,
@@ -117,7 +147,22 @@ def jobs(draw):
     }))  # fmt: skip
     if sort == "any" and name in ("fedavg", "fedprox", "fedlc", "fedbn") and draw(st.booleans()):
         job["communication"] = {"compression": draw(COMPRESSIONS)}
+    if sort == "split":
+        job["client"]["models"] = TWO
+        del job["model"]
+    if sort == "any" and name in MEANS + ROBUST and draw(st.booleans()):
+        job["faults"] = draw(st.fixed_dictionaries({}, optional=FAULTS))
+        job["faults"] |= draw(st.fixed_dictionaries(LATE) | st.just({}))
+        job["server"] = job.get("server", {}) | draw(st.fixed_dictionaries({}, optional={"max_norm": NUMBER}))
+    rounds = schedule == "synchronous" or schedule["name"] == "synchronous"
+    if sort == "any" and name in MEANS and rounds and "communication" not in job and draw(st.booleans()):
+        job["privacy"] = draw(st.fixed_dictionaries(PRIVACY))
     return job
+
+
+def is_harsh(job) -> bool:
+    """Whether so much goes wrong in it on purpose that a round may lose everybody."""
+    return bool(job.get("faults")) or "max_norm" in job.get("server", {})
 
 
 JUNK = st.sampled_from([
@@ -139,7 +184,7 @@ KEYS = st.sampled_from([
     "epochs", "batch_size", "hidden", "x", "é", "", "device", "results", "server", "checkpoint", "tracking",
     "communication", "cache", "stage",
     "stale", "speed", "availability", "models", "test_clients", "min_clients", "init", "transform", "path", "root",
-    "threads", "group", "c_ratio",
+    "threads", "group", "c_ratio", "faults", "privacy", "max_norm", "clip", "noise", "attack", "byzantine", "app",
 ])  # fmt: skip
 
 

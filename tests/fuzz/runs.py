@@ -3,12 +3,20 @@
 from pathlib import Path
 
 import numpy as np
+import torch
 from small_run import CLIENTS, ENVIRONMENT, LAYOUT, OWNER, VECTOR, event, round_row
+from torch import nn
 
+from hpcfl.family import Family
+from hpcfl.flat import Layout
 from hpcfl.results import Writer, writer
 from hpcfl.schema import JobSpec
+from hpcfl.strategies import MaxCommon
 
 JOB = JobSpec.parse({"data": "digits", "rounds": 12, "partition": {"clients": 2}}, "job.toml").resolved()
+LAYOUTS = [Layout.of(module) for module in (nn.Linear(2, 3), nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 4)))]
+FAMILY = Family.plan(("cnn", "résnet"), LAYOUTS, [torch.zeros(layout.size) for layout in LAYOUTS], (0, 1),
+                     MaxCommon().groups)  # fmt: skip
 SMALL = """
 rounds = {rounds}
 data = {{name = "synthetic", samples = 60, test_samples = 10, shape = [6], classes = 3}}
@@ -27,9 +35,10 @@ def write_small(path: Path, monkeypatch) -> bytes:
     """Several chunks of every table, models, own evaluations, failures; its bytes."""
     monkeypatch.setattr(writer, "CHUNKS", {"rounds": 8, "events": 16, "failures": 4})
     with Writer(path) as run:
-        run.start("seed = 3", JOB, ENVIRONMENT, CLIENTS, ["cat", "dog", "øl"], OWNER)
+        run.start("seed = 3", JOB, ENVIRONMENT, CLIENTS, ["cat", "dog", "øl"], OWNER, family=FAMILY)
         for step in range(1, 13):
             run.clients(step, np.array([1.0, 2.0]) / step, np.array([0.5, 0.25]))
+            run.metrics([{"step": step, "method": "fit", "client": 1, "name": "loss", "value": 1 / step, "text": "é"}])
             run.step(round_row(step), [event(step, 0), event(step, 1, "failed", reason=f"no {step}")])
             if step % 6 == 0:
                 run.model(step, VECTOR + step, LAYOUT)

@@ -7,21 +7,24 @@ from pathlib import Path
 from cases import UNLIMITED, byte_changes, changed, share
 from hypothesis import given
 from hypothesis import strategies as st
-from jobfiles import jobs, mistaken, written
+from jobfiles import is_harsh, jobs, mistaken, written
 
 pytestmark = UNLIMITED
 
 TOGETHER = 3
+CAST = Path(__file__).parents[1] / "flower" / "cast.py"
 SAMPLES = Path(__file__).parents[1] / "asyncfl" / "configs"
 ENCODINGS = st.sampled_from(["utf-8"] * 6 + ["utf-8-sig", "utf-16", "latin-1"])
 
 
-@share(0.03)
+@share(0.04)
 @given(jobs())
 def test_valid_jobs_run(forge, tmp_path_factory, job):
     folder = tmp_path_factory.mktemp("job")
     (folder / "job.toml").write_text(written(job))
-    forge.runs("jobs, valid", folder, "run_two_rounds", "job.toml", "out.h5")
+    shutil.copy(CAST, folder)
+    kind, good = ("jobs, harsh", ("ran", "message")) if is_harsh(job) else ("jobs, valid", ("ran",))
+    forge.each(kind, folder, "run_two_rounds", [("job.toml", "out.h5")], good)
     shutil.rmtree(folder)
 
 
