@@ -55,6 +55,8 @@ REASON = 512
 """Bytes of a failure's reason, padded."""
 COUNT = 1 << 31
 """No run counts so many jobs of a client."""
+LATEST = 1 << 62
+"""The greatest number of jobs that an order names: where a client is as it is now, whatever jobs it had."""
 MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 """Bytes of this machine: more of them are announced by nobody."""
 
@@ -153,9 +155,9 @@ def decode(words: list[int], world: World, device: torch.device) -> Order:
         raise ValueError(f"an order of {len(rows)} words does not hold {words[:4]}")
     ends = {"client": len(world.everyone), "step": world.rounds + 1, "visit": COUNT, "start": 1 << 63,
             "number of epochs": COUNT, "rate": 1 << 63, "parcel": max(1, jobs_count),
-            "number of jobs": COUNT}  # fmt: skip
+            "number of jobs": LATEST + 1}  # fmt: skip
     for column, (what, end) in enumerate(ends.items()):
-        begin = {"start": -end, "number of epochs": 1, "rate": -end, "number of jobs": 1 - end}.get(what, 0)
+        begin = {"start": -end, "number of epochs": 1, "rate": -end, "number of jobs": TRAIN - LATEST}.get(what, 0)
         _check(what, rows[column:jobs_end:JOB_WORDS], end, begin)
     jobs: list[Job] = []
     parcel_of: dict[int, int] = {}

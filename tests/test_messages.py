@@ -24,6 +24,7 @@ from hpcfl.messages import (
     say,
     say_order,
 )
+from hpcfl.record import NOW
 
 CPU = torch.device("cpu")
 W, C, BIG = torch.arange(5.0), torch.tensor([[1.5, 2.5]]), torch.zeros(2, 1, 3, 2)
@@ -109,7 +110,7 @@ def test_a_wrong_length_is_refused(order, world, damage):
         (9, torch.tensor([-0.5], dtype=torch.float64).view(torch.int64).item(), "a learning rate of -0.5"),
         (10, 2, "the parcel 2"),
         (10, 2**62, "the parcel"),
-        (11, -(2**40), "the number of jobs"),
+        (11, -(2**63), "the number of jobs"),
         (12, 4, "the type 4"),
         (12, -1, "the type -1"),
         (13, 5, "is no shape"),
@@ -127,6 +128,13 @@ def test_numbers_that_name_nothing_are_refused(world, place, word, says):
     words[place] = word
     with pytest.raises(ValueError, match=says):
         decode(words, world, CPU)
+
+
+def test_clients_are_examined_as_they_are_now(world):
+    order = Order.of([world.job(0, 2, 0.5)], lambda client: {"w": W}, after={0: NOW})
+    assert decode(encode(order).tolist(), world, CPU).after == {0: NOW}
+    trains = replace(Order.of([world.job(0, 2, 0.5)], lambda client: {"w": W}), combined={0: NOW})
+    assert decode(encode(trains).tolist(), world, CPU).combined == {0: NOW}
 
 
 def test_a_tensor_that_no_parcel_holds_is_refused(world):
