@@ -11,8 +11,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-
 import hpcfl
 from hpcfl.build import Parts, result_path
 from hpcfl.checkpoint.folder import Checkpoint, folder_of, load, require_room
@@ -57,18 +55,22 @@ class Past:
     overwrite: bool
     """The run before it came to none: its result file is begun anew."""
     ahead: list[Ahead] = field(default_factory=list)
-    """On rank 0 what the checkpoint has of the run, once it was read."""
+    """On rank 0 what the checkpoint has of the run, where it was read before anything was changed."""
 
     @property
     def facts(self) -> Mapping[str, Any] | None:
         """What the checkpoint's marker says."""
         return self.checkpoint.facts if self.checkpoint else None
 
-    def vault(self, parts: Parts, placement: Placement, device: torch.device) -> Vault | None:
+    def vault(self, parts: Parts, rank: int, ranks: int) -> Vault | None:
         """Where this rank keeps its clients' private state, if they have any."""
         if not parts.strategy.private:
             return None
-        return Vault(self.folder, parts.trainer.homes, placement.rank, placement.size, device)
+        return Vault(self.folder, parts.trainer.homes, rank, ranks, parts.world.initial.device)
+
+    def back(self, checkpoint: str) -> Past:
+        """What the run goes back to when private state was lost: a checkpoint of its own; without any its beginning."""
+        return replace(self, checkpoint=load(Path(checkpoint)) if checkpoint else None, ahead=[])
 
     def take_over(self, parts: Parts, vault: Vault | None, serves: bool) -> None:
         """Make this rank's parts as the checkpoint has them: its clients' state, and how they are trained.
@@ -126,7 +128,7 @@ class Past:
             return (
                 parts.schedule(world, WallClock(pool, world)) if wall_clock else foretell(parts.schedule, world)
             ), None
-        at, steps, flight, wanted = self.ahead.pop()
+        at, steps, flight, wanted = self.ahead.pop() if self.ahead else self._look_ahead(parts)
         if wall_clock:
             clock = WallClock(pool, world, since=self.facts["time"])
             return continued(parts.schedule(replace(world, first=begin.step), clock), begin), at

@@ -134,6 +134,11 @@ class Keeper:
             noted(job.client)
         return noted
 
+    @property
+    def newest(self) -> str:
+        """Where the newest checkpoint is; empty without any."""
+        return str(place(self._folder, self.last)) if self.last >= 0 else ""
+
     def write(self) -> None:
         """Write what was copied, now that the step is recorded; to the end where the run ends."""
         if self._cut:

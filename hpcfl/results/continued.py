@@ -13,9 +13,9 @@ from hpcfl.results.files import sync
 from hpcfl.results.format import TABLES
 from hpcfl.results.sections import cut_metrics, cut_own, write_environment, write_job
 
-__all__ = ["RESTARTS", "cut_back", "now", "status"]
+__all__ = ["LOSSES", "RESTARTS", "cut_back", "note_loss", "now", "status"]
 
-RESTARTS = "restarts"
+RESTARTS, LOSSES = "restarts", "losses"
 
 
 def cut_back(
@@ -64,6 +64,13 @@ def read_texts(item: h5py.Group | h5py.Dataset) -> None:
         item.attrs[name]
     if isinstance(item, h5py.Dataset) and h5py.check_string_dtype(item.dtype):
         item[()]
+
+
+def note_loss(environment: h5py.Group, step: int, rank: int, why: str) -> None:
+    """Another element of /environment/losses: the rank that was lost, and the step that was in hand."""
+    losses = environment.require_group(LOSSES)
+    group = losses.create_group(str(len(losses)))
+    write_environment(group, {"rank": rank, "step": step, "time": now(), "reason": why})
 
 
 def status(word: str) -> np.ndarray:

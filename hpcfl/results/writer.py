@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from hpcfl.errors import ResultError
-from hpcfl.results.continued import cut_back, now, status
+from hpcfl.results.continued import cut_back, note_loss, now, status
 from hpcfl.results.files import DAMAGE, abandon, reason
 from hpcfl.results.format import FORMAT, METRICS, OWN, REASON_BYTES, STATUS, TABLES, VERSION
 from hpcfl.results.sections import (
@@ -222,6 +222,12 @@ class Writer:
         """Keep one of the algorithm's own tensors beside the model after `step`."""
         with self._writing() as file:
             file["model"].require_group(str(step))[name] = values
+            file.flush()
+
+    def loss(self, rank: int, why: str) -> None:
+        """Note that the launch goes on without a rank, which was lost in the step that is recorded next."""
+        with self._writing() as file:
+            note_loss(file["environment"], int(self._last_step) + 1, rank, why)
             file.flush()
 
     def finish(self, ending: str = "finished") -> None:

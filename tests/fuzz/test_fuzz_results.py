@@ -23,7 +23,8 @@ PLACES = (
     "events/status", "events/step", "events/staleness", "failures/reason", "clients/examples", "clients/classes",
     "clients/label", "clients/architecture", "clients/client", "clients/own/accuracy", "partition/client", "job/text",
     "job/resolved", "job/sha256", "environment/ranks", "environment/hosts", "start_time", "end_time", "model/12",
-    "model/12/global", "model/12/global/vector", "model/12/global/layout", "environment/restarts", "sharing",
+    "model/12/global", "model/12/global/vector", "model/12/global/layout", "environment/restarts",
+    "environment/restarts/0", "environment/losses", "environment/losses/0", "sharing",
     "sharing/tensor", "sharing/architectures", "metrics", "metrics/step", "metrics/value", "metrics/name",
     "metrics/text", "rounds/epsilon",
 )  # fmt: skip
