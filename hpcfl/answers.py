@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from hpcfl.messages import decode_reason, encode_reason, hear, say
+from hpcfl.messages import decode_reason, decode_shape, empty, encode_reason, hear, say
 
 __all__ = ["Answer", "hear_answer", "send_answer"]
 
@@ -42,16 +42,20 @@ def send_answer(
 
 
 def hear_answer(channel: Any, names: list[str]) -> tuple[list[float], dict[str, Tensor], str | None]:
-    """The row, the uploads and the reason of `send_answer`."""
+    """The row, the uploads and the reason of `send_answer`. ValueError if it makes no sense."""
     tensors: list[Tensor] = []
 
     def expected(words: Tensor) -> list[Tensor]:
+        if len(words) != 4 + SHAPE * len(names):
+            raise ValueError(
+                f"an answer with {len(names)} uploads has {4 + SHAPE * len(names)} words, not {len(words)}"
+            )
         header = words.view(torch.float64)
         if header[0]:
             tensors.append(encode_reason(""))
         else:
-            shapes = header[4:].view(-1, SHAPE).long().tolist()
-            tensors.extend(torch.empty(shape[1 : 1 + shape[0]]) for shape in shapes)
+            shapes = header[4:].nan_to_num(nan=-1.0).view(-1, SHAPE).long().tolist()
+            tensors.extend(empty(decode_shape(shape)) for shape in shapes)
         return tensors
 
     failed, *row = hear(channel.recv, expected)[:4].view(torch.float64).tolist()

@@ -19,7 +19,18 @@ from hpcfl.checkpoint.vault import Report, Vault, home
 from hpcfl.core import Cohort, Job, Program, Send, Step, Update, World, deal, programs, singly
 from hpcfl.errors import LostRankError, RankError
 from hpcfl.hindsight import Hindsight, Lane
-from hpcfl.messages import STOP, Keep, Order, alike, decode_reason, encode_reason, hear_order, say_order
+from hpcfl.messages import (
+    STOP,
+    Keep,
+    Order,
+    alike,
+    decode_reason,
+    decode_shape,
+    empty,
+    encode_reason,
+    hear_order,
+    say_order,
+)
 from hpcfl.mixing import Mixer
 from hpcfl.share import Share, Sums, examine
 from hpcfl.training import Trainer
@@ -259,7 +270,8 @@ class Collective:
         table = torch.zeros(longest + 1, 5, dtype=torch.float64)
         rows = [[len(share.rows), share.seconds, communicating, 0, 0], *share.rows]
         table[: len(rows)] = torch.tensor(rows, dtype=torch.float64)
-        return [report[: 1 + int(report[0, 0])].tolist() for report in self._transport.gather(table)]
+        gathered = self._transport.gather(table)
+        return [_heard(rank, hand, report) for rank, (hand, report) in enumerate(zip(hands, gathered))]
 
     def _bring(self, reports: list[Account], own: list[Tensor], failed: bool, text: bool) -> list[Tensor]:
         """On rank 0 a tensor from each client that succeeded (or failed), by client id, where it arrived: no copy.
@@ -278,8 +290,7 @@ class Collective:
             if rank and _clients([report], failed):
                 shape = torch.zeros(8, dtype=torch.int64)
                 self._transport.recv(shape, rank)
-                dtype = torch.uint8 if text else torch.float32
-                piece = torch.empty(shape[1 : 1 + int(shape[0])].tolist(), dtype=dtype)
+                piece = empty(decode_shape(shape.tolist()), torch.uint8 if text else torch.float32)
                 self._transport.recv(piece, rank)
                 rows.extend(piece)
         came = [int(row[0]) for report in reports for row in report[1:] if row[4] == failed]
@@ -295,6 +306,14 @@ class Collective:
         self.bytes_down = self._several * sum(map(_bytes, self._order.tensors()))
         up = [*(total.total for total in share.sums.values()), *(row for rows in each.values() for row in rows)]
         self.bytes_up = self._several * (sum(map(_bytes, up)) + self._mixer.bytes)
+
+
+def _heard(rank: int, hand: list[Job], report: Tensor) -> Account:
+    """A rank's report, without its padding; ValueError where it is not of the jobs that the rank was given."""
+    rows = report[: 1 + len(hand)].tolist()
+    if rows[0][0] != len(hand) or [row[0] for row in rows[1:]] != [job.client for job in hand]:
+        raise ValueError(f"rank {rank} reports other jobs than the {len(hand)} it was given")
+    return rows
 
 
 def _rows(hands: list[list[Job]], reports: list[Account]) -> list[tuple[int, Job, list[float]]]:

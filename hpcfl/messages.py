@@ -1,10 +1,13 @@
 """What rank 0 tells the others about a step: int64 headers, then each distinct tensor once.
 
-A header is a table of numbers of fixed width, so nothing is pickled and a wrong length cannot be mistaken.
+A header is a table of numbers of fixed width, so nothing is pickled and a wrong length cannot be mistaken. What is
+heard is checked before it is used: a number that names nothing, or memory that no machine has, is a ValueError.
 """
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -24,6 +27,8 @@ __all__ = [
     "alike",
     "decode",
     "decode_reason",
+    "decode_shape",
+    "empty",
     "encode",
     "encode_reason",
     "hear",
@@ -48,6 +53,12 @@ IDLE, STOP, KEEP = 0, -1, -2
 """In place of an order's number of jobs: nothing to do for now, or any more; a checkpoint to keep."""
 REASON = 512
 """Bytes of a failure's reason, padded."""
+COUNT = 1 << 31
+"""No run counts so many jobs of a client."""
+LATEST = 1 << 62
+"""The greatest number of jobs that an order names: where a client is as it is now, whatever jobs it had."""
+MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+"""Bytes of this machine: more of them are announced by nobody."""
 
 
 @dataclass(frozen=True)
@@ -134,30 +145,66 @@ def encode(order: Order) -> Tensor:
 
 def decode(words: list[int], world: World, device: torch.device) -> Order:
     """The order, its tensors still empty: to be filled in the order of `tensors()`. ValueError if it makes no sense."""
+    if len(words) < 4:
+        raise ValueError(f"an order begins with four counts, and this one has {len(words)} words")
     (jobs_count, tensors_count, contents_count, length), rows = words[:4], words[4:]
     jobs_end = JOB_WORDS * jobs_count
     tensors_end = jobs_end + TENSOR_WORDS * tensors_count
-    if len(rows) != length or length != tensors_end + CONTENT_WORDS * contents_count:
+    counted = min(words[:3]) >= 0 and length == tensors_end + CONTENT_WORDS * contents_count
+    if len(rows) != length or not counted:
         raise ValueError(f"an order of {len(rows)} words does not hold {words[:4]}")
+    ends = {"client": len(world.everyone), "step": world.rounds + 1, "visit": COUNT, "start": 1 << 63,
+            "number of epochs": COUNT, "rate": 1 << 63, "parcel": max(1, jobs_count),
+            "number of jobs": LATEST + 1}  # fmt: skip
+    for column, (what, end) in enumerate(ends.items()):
+        begin = {"start": -end, "number of epochs": 1, "rate": -end, "number of jobs": TRAIN - LATEST}.get(what, 0)
+        _check(what, rows[column:jobs_end:JOB_WORDS], end, begin)
     jobs: list[Job] = []
     parcel_of: dict[int, int] = {}
     after: dict[int, int] = {}
     combined: dict[int, int] = {}
     for client, version, visit, start, epochs, rate, parcel, jobs_before in _table(rows[:jobs_end], JOB_WORDS):
-        jobs.append(world.job(client, version, _float(start), visit, epochs, _float(rate) or None))
+        begins, lr = _float(start), _float(rate)
+        if not (math.isfinite(begins) and math.isfinite(lr) and lr >= 0):
+            raise ValueError(f"an order has a job that starts at {begins} with a learning rate of {lr}")
+        jobs.append(world.job(client, version, begins, visit, epochs, lr or None))
         parcel_of[client] = parcel
         if jobs_before > TRAIN:
             after[client] = jobs_before
         else:
             combined[client] = TRAIN - jobs_before
+    _check("type", rows[jobs_end:tensors_end:TENSOR_WORDS], len(DTYPES))
     tensors = [
-        torch.empty(shape[:dimensions], dtype=DTYPES[dtype], device=device)
-        for dtype, dimensions, *shape in _table(rows[jobs_end:tensors_end], TENSOR_WORDS)
+        empty(decode_shape(shape), DTYPES[dtype], device)
+        for dtype, *shape in _table(rows[jobs_end:tensors_end], TENSOR_WORDS)
     ]
     parcels: list[dict[str, Tensor]] = [{} for _ in range(max(parcel_of.values(), default=-1) + 1)]
+    _check("parcel", rows[tensors_end::CONTENT_WORDS], len(parcels))
+    _check("tensor", places := rows[tensors_end + 1 :: CONTENT_WORDS], tensors_count)
+    if len(set(places)) != tensors_count:
+        raise ValueError(f"an order brings {tensors_count} tensors, and its parcels hold {len(set(places))} of them")
     for number, tensor_number, *name in _table(rows[tensors_end:], CONTENT_WORDS):
         parcels[number][_name(name)] = tensors[tensor_number]
     return Order(tuple(jobs), tuple(parcels), parcel_of, after or None, combined)
+
+
+def decode_shape(words: Sequence[int]) -> tuple[int, ...]:
+    """A shape that came as its number of dimensions, then their sizes, then anything."""
+    dimensions, sizes = words[0], words[1:]
+    if not 0 <= dimensions <= len(sizes) or min(sizes[:dimensions], default=0) < 0:
+        raise ValueError(f"{list(words)} is no shape: it should be the number of dimensions, then their sizes")
+    return tuple(sizes[:dimensions])
+
+
+def empty(shape: Sequence[int], dtype: torch.dtype = torch.float32, device: torch.device | None = None) -> Tensor:
+    """Memory for what is announced; ValueError where this machine has not so much."""
+    size = math.prod(shape) * dtype.itemsize
+    try:
+        if max(shape, default=0) > MEMORY or size > MEMORY:
+            raise RuntimeError
+        return torch.empty(tuple(shape), dtype=dtype, device=device)
+    except RuntimeError:
+        raise ValueError(f"a message announces a tensor {tuple(shape)} of {size:,} bytes: no memory for it") from None
 
 
 def say(words: Tensor, tensors: Sequence[Tensor], send: Callable[[Tensor], None]) -> None:
@@ -184,9 +231,11 @@ def hear(recv: Callable[[Tensor], None], tensors: Callable[[Tensor], Sequence[Te
     head = torch.zeros(HEAD, dtype=torch.int64)
     recv(head)
     length = int(head[0])
+    if length < 0:
+        raise ValueError(f"a message of {length} words was announced; valid is 0 or more")
     words, room = head[1 : 1 + length], head[1 + length :]
     if length >= HEAD:
-        rest = torch.zeros(length - len(words), dtype=torch.int64)
+        rest = empty((length - len(words),), torch.int64)
         recv(rest)
         words = torch.cat([words, rest])
     places, outside = _dealt(room, tensors(words))
@@ -212,9 +261,12 @@ def hear_order(recv: Callable[[Tensor], None], world: World, device: torch.devic
     heard: list[Order | Keep | int] = []
 
     def tensors(words: Tensor) -> list[Tensor]:
-        first, *rest = words.tolist()
+        first, *rest = words.tolist() or [1]
         if first == KEEP:
-            heard.append(Keep(rest[0], tuple(rest[1:])))
+            step, *jobs = rest or [-1]
+            _check("step", [step], world.rounds + 1)
+            _check("number of jobs", jobs, 1 << 63)
+            heard.append(Keep(step, tuple(jobs)))
         elif first in (IDLE, STOP):
             heard.append(first)
         else:
@@ -269,7 +321,18 @@ def _words(name: str) -> tuple[int, ...]:
 
 
 def _name(words: list[int]) -> str:
-    return pack(f"{len(words)}q", *words).rstrip(b"\0").decode()
+    padded = pack(f"{len(words)}q", *words).rstrip(b"\0")
+    try:
+        return padded.decode()
+    except UnicodeDecodeError:
+        raise ValueError(f"an order names a tensor {padded!r}, which is no text") from None
+
+
+def _check(what: str, numbers: Sequence[int], end: int, begin: int = 0) -> None:
+    """ValueError unless all lie from `begin` to before `end`."""
+    for number in {min(numbers), max(numbers)} if numbers else ():
+        if not begin <= number < end:
+            raise ValueError(f"an order names the {what} {number}; valid is from {begin} to before {end}")
 
 
 def _bits(number: float) -> int:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import hpcfl
 from hpcfl.build import Parts, result_path
 from hpcfl.checkpoint.folder import Checkpoint, folder_of, load, require_room
 from hpcfl.checkpoint.keeper import Keeper, Standing, continued, replay
 from hpcfl.checkpoint.resume import Before, find
-from hpcfl.checkpoint.server import read_server
+from hpcfl.checkpoint.server import Flight, read_server
 from hpcfl.checkpoint.vault import Vault
 from hpcfl.clock import VirtualClock
 from hpcfl.core import Step
@@ -31,6 +32,17 @@ from hpcfl.wallclock import WallClock
 __all__ = ["Past", "recall"]
 
 
+class Ahead(NamedTuple):
+    """How the run goes on."""
+
+    at: Standing
+    steps: Iterator[Step] | None
+    """Those that are left; None on the real clock, where they show."""
+    flight: Flight
+    wanted: Sequence[tuple[int, int, int]]
+    """The jobs in flight that some step combines."""
+
+
 @dataclass(frozen=True)
 class Past:
     """The same on every rank."""
@@ -42,6 +54,8 @@ class Past:
     """The one to go on from."""
     overwrite: bool
     """The run before it came to none: its result file is begun anew."""
+    ahead: list[Ahead] = field(default_factory=list)
+    """On rank 0 what the checkpoint has of the run, where it was read before anything was changed."""
 
     @property
     def facts(self) -> Mapping[str, Any] | None:
@@ -56,12 +70,19 @@ class Past:
 
     def back(self, checkpoint: str) -> Past:
         """What the run goes back to when private state was lost: a checkpoint of its own; without any its beginning."""
-        return replace(self, checkpoint=load(Path(checkpoint)) if checkpoint else None)
+        return replace(self, checkpoint=load(Path(checkpoint)) if checkpoint else None, ahead=[])
 
     def take_over(self, parts: Parts, vault: Vault | None, serves: bool) -> None:
-        """Make this rank's parts as the checkpoint has them: its clients' state, and how they are trained."""
+        """Make this rank's parts as the checkpoint has them: its clients' state, and how they are trained.
+
+        Rank 0 reads all of it here: what cannot be gone on from is told while the result file is still as it was.
+        """
         if self.checkpoint is None:
             return
+        if (count := len(self.facts["jobs"])) != parts.world.clients:
+            raise JobError(f"checkpoint {self.checkpoint.path}: is of {count} clients, not of {parts.world.clients}")
+        if serves:
+            self.ahead.append(self._look_ahead(parts))
         device, size = parts.world.initial.device.type, self.facts["execution"]
         if serves and self.facts["device"] != device:
             tell(f"the checkpoint was made on {self.facts['device']}, the run goes on on {device}: other bits")
@@ -107,24 +128,34 @@ class Past:
             return (
                 parts.schedule(world, WallClock(pool, world)) if wall_clock else foretell(parts.schedule, world)
             ), None
-        state, flight = read_server(begin, world, parts.strategy.init(world))
-        at = Standing(state, self.facts["failed_in_a_row"], self.facts["combined"])
+        at, steps, flight, wanted = self.ahead.pop() if self.ahead else self._look_ahead(parts)
         if wall_clock:
             clock = WallClock(pool, world, since=self.facts["time"])
             return continued(parts.schedule(replace(world, first=begin.step), clock), begin), at
+        for job, parcel in (flight[key] for key in wanted):
+            pool.submit((job,), lambda client, parcel=parcel: parcel)
+        if overlaps(parts.schedule):
+            keeper.flight = flight
+        return steps, at
+
+    def _look_ahead(self, parts: Parts) -> Ahead:
+        """What the checkpoint's file of rank 0 has, if the plan can go on from there."""
+        world, begin = parts.world, self.checkpoint
+        state, flight = read_server(begin, world, parts.strategy.init(world))
+        at = Standing(state, self.facts["failed_in_a_row"], self.facts["combined"])
+        if self.spec.clock == "wall":
+            return Ahead(at, None, {}, ())
         if getattr(parts.schedule, "asks", False):  # its rounds end with their steps: it can begin anew there
             clock = VirtualClock(since=self.facts["time"])
-            return continued(parts.schedule(replace(world, first=begin.step), clock), begin), at
+            return Ahead(at, continued(parts.schedule(replace(world, first=begin.step), clock), begin), {}, ())
         steps = replay(foretell(parts.schedule, world), begin)
-        if overlaps(parts.schedule):
-            left = list(steps)
-            wanted = {job.key for step in left for job in step.done} - {job.key for step in left for job in step.start}
-            if lacking := wanted - flight.keys():
-                raise JobError(f"checkpoint {begin.path}: lacks the job {min(lacking)} (client, version, visit)")
-            for job, parcel in (flight[key] for key in flight if key in wanted):
-                pool.submit((job,), lambda client, parcel=parcel: parcel)
-            keeper.flight, steps = flight, iter(left)
-        return steps, at
+        if not overlaps(parts.schedule):
+            return Ahead(at, chain([next(steps)], steps), {}, ())
+        left = list(steps)
+        wanted = {job.key for step in left for job in step.done} - {job.key for step in left for job in step.start}
+        if lacking := wanted - flight.keys():
+            raise JobError(f"checkpoint {begin.path}: lacks the job {min(lacking)} (client, version, visit)")
+        return Ahead(at, iter(left), flight, [key for key in flight if key in wanted])
 
 
 def recall(placement: Placement, rendezvous: Any, job: JobFile) -> tuple[Path, Past]:

@@ -3,6 +3,7 @@
 import gc
 import math
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import ClassVar
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 from torch import nn
 from worlds import CPU, Net, federation
 
-from hpcfl.collective import Collective
+from hpcfl.collective import Collective, _heard
 from hpcfl.core import Step
 from hpcfl.errors import JobError
 from hpcfl.strategies import FedAvg
@@ -294,3 +295,17 @@ def test_a_gathered_upload_of_another_shape_is_that_client_s_failure():
     assert [update.job.client for update in updates.failures] == [2]
     assert "has shape (4,), expected (3,)" in updates.failures[0].failure
     assert updates.gather("w").shape == (4, 3)
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda table: table[0].fill_(3), lambda table: table[1].fill_(math.nan), lambda table: table[2].zero_()]
+)
+def test_a_report_of_other_jobs_is_refused(damage):
+    hand = [SimpleNamespace(client=client) for client in (4, 1)]
+    table = torch.tensor(
+        [[2, 0.5, 0.1, 0, 0], [4, 1, 0.5, 0.1, 0], [1, 1, 0.5, 0.1, 0], [0, 0, 0, 0, 0]], dtype=torch.float64
+    )
+    assert _heard(3, hand, table) == table[:3].tolist()
+    damage(table)
+    with pytest.raises(ValueError, match="rank 3 reports other jobs than the 2 it was given"):
+        _heard(3, hand, table)

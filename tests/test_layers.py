@@ -20,6 +20,7 @@ LEVELS = {
     "asyncfl": 0,
     "clock": 0,
     "compression": 0,
+    "content": 0,
     "core": 0,
     "devices": 0,
     "errors": 0,

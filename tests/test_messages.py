@@ -24,6 +24,7 @@ from hpcfl.messages import (
     say,
     say_order,
 )
+from hpcfl.record import NOW
 
 CPU = torch.device("cpu")
 W, C, BIG = torch.arange(5.0), torch.tensor([[1.5, 2.5]]), torch.zeros(2, 1, 3, 2)
@@ -92,6 +93,69 @@ def test_a_wrong_length_is_refused(order, world, damage):
         words[3] += 1
     with pytest.raises(ValueError, match=f"an order of {len(words) - 4} words"):
         decode(words, world, CPU)
+
+
+@pytest.mark.parametrize(
+    ("place", "word", "says"),
+    [
+        (0, -1, "an order of 20 words does not hold"),
+        (4, 6, "an order names the client 6; valid is from 0 to before 6"),
+        (4, -1, "the client -1"),
+        (5, 4, "the step 4"),
+        (5, -1, "the step -1"),
+        (6, -1, "the visit -1"),
+        (7, torch.tensor([float("nan")], dtype=torch.float64).view(torch.int64).item(), "starts at nan"),
+        (8, 0, "the number of epochs 0"),
+        (8, 2**62, "the number of epochs"),
+        (9, torch.tensor([-0.5], dtype=torch.float64).view(torch.int64).item(), "a learning rate of -0.5"),
+        (10, 2, "the parcel 2"),
+        (10, 2**62, "the parcel"),
+        (11, -(2**63), "the number of jobs"),
+        (12, 4, "the type 4"),
+        (12, -1, "the type -1"),
+        (13, 5, "is no shape"),
+        (13, -1, "is no shape"),
+        (14, -5, "is no shape"),
+        (14, 2**62, "no memory for it"),
+        (14, 2**45, "no memory for it"),
+        (18, 7, "an order names the parcel 7"),
+        (19, 2, "the tensor 2"),
+        (20, -1, "which is no text"),
+    ],
+)
+def test_numbers_that_name_nothing_are_refused(world, place, word, says):
+    words = encode(Order.of([world.job(0, 2, 0.5)], lambda client: {"w": W})).tolist()
+    words[place] = word
+    with pytest.raises(ValueError, match=says):
+        decode(words, world, CPU)
+
+
+def test_clients_are_examined_as_they_are_now(world):
+    order = Order.of([world.job(0, 2, 0.5)], lambda client: {"w": W}, after={0: NOW})
+    assert decode(encode(order).tolist(), world, CPU).after == {0: NOW}
+    trains = replace(Order.of([world.job(0, 2, 0.5)], lambda client: {"w": W}), combined={0: NOW})
+    assert decode(encode(trains).tolist(), world, CPU).combined == {0: NOW}
+
+
+def test_a_tensor_that_no_parcel_holds_is_refused(world):
+    words = encode(Order.of([world.job(0, 2, 0.5)], lambda client: {"c": C, "w": W})).tolist()
+    words[31] = 0
+    with pytest.raises(ValueError, match="brings 2 tensors, and its parcels hold 1 of them"):
+        decode(words, world, CPU)
+
+
+@pytest.mark.parametrize("words", [[], [1], [-2], [-2, 9], [-2, 1, -1], [7, 7]])
+def test_words_that_are_no_order(world, words):
+    sent = []
+    say(torch.tensor(words, dtype=torch.int64), (), sent.append)
+    with pytest.raises(ValueError, match="an order"):
+        hear_order(lambda tensor: tensor.copy_(sent.pop(0)), world, CPU)
+
+
+@pytest.mark.parametrize(("length", "says"), [(-1, "was announced"), (2**62, "no memory"), (2**45, "no memory")])
+def test_a_length_that_none_has(length, says):
+    with pytest.raises(ValueError, match=says):
+        hear(lambda tensor: tensor.fill_(length), lambda words: [])
 
 
 @pytest.mark.parametrize("tensor", [torch.zeros(1, 1, 1, 1, 1), torch.zeros(2, dtype=torch.bool)])

@@ -39,6 +39,12 @@ VERSION = "1.0"
 MARKER = "complete.json"
 SERVER = "server.h5"
 CHUNK = 1 << 22
+FACTS = {
+    "run": (str,), "job": (dict,), "device": (str,), "execution": (int,), "jobs": (list,), "wall_s": (float, int),
+    "step": (int,), "time": (float, int), "position": (int,), "failed_in_a_row": (int,), "combined": (bool,),
+    "step_s": (float, int), "files": (list,),
+}  # fmt: skip
+"""What a marker says, and of which types; the numbers are 0 or greater."""
 
 
 class Piece(NamedTuple):
@@ -129,8 +135,9 @@ def seek(folder: Path, run: str, last_step: int, say: Callable[[str], None]) -> 
         try:
             facts = json.loads((path / MARKER).read_text("utf-8"))
             check_format(path, facts)
-            files, step = [Piece(**piece) for piece in facts["files"]], int(facts["step"])
-        except (ValueError, KeyError, TypeError) as failure:
+            check_facts(facts)
+            files, step = [Piece(**piece) for piece in facts["files"]], facts["step"]
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError) as failure:
             say(f"checkpoint {path}: {MARKER} is damaged ({failure}); the one before it is taken")
             continue
         if facts["run"] != run:
@@ -165,6 +172,21 @@ def check_format(path: Path, facts: Mapping[str, Any]) -> None:
             f"checkpoint {path} has format version {facts['format_version']}, and this hpcfl reads {VERSION}; "
             "resume with the hpcfl that wrote it, or a newer one: pip install --upgrade hpcfl"
         )
+
+
+def check_facts(facts: Mapping[str, Any]) -> None:
+    """ValueError, KeyError or TypeError where a marker does not say what those who go on ask it."""
+    for name, kind in FACTS.items():
+        if type(facts[name]) not in kind:
+            raise ValueError(f"{name} = {facts[name]!r}")
+    for count in (facts[name] for name, kind in FACTS.items() if int in kind):
+        if not 0 <= count < 1 << 62:
+            raise ValueError(f"{count} is no number that a run comes to")
+    if any(type(count) is not int or count < 0 for count in facts["jobs"]):
+        raise ValueError(f"jobs = {facts['jobs']!r}")
+    for piece in (Piece(**piece) for piece in facts["files"]):
+        if type(piece.name) is not str or Path(piece.name).name != piece.name:
+            raise ValueError(f"a file named {piece.name!r}")
 
 
 def prune(folder: Path, keep: int) -> None:

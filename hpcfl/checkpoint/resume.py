@@ -11,7 +11,11 @@ import h5py
 
 from hpcfl.checkpoint.folder import Checkpoint, folder_of, seek
 from hpcfl.checkpoint.identity import require_same
+from hpcfl.content import Content
 from hpcfl.errors import JobError, ResultError
+from hpcfl.results.files import DAMAGE, reason
+from hpcfl.results.form import check_tables, require
+from hpcfl.results.opening import check_format, values
 from hpcfl.schema import JobSpec
 
 __all__ = ["Before", "find", "latest_result"]
@@ -68,14 +72,14 @@ def find(spec: JobSpec, path: Path, say: Callable[[str], None]) -> Before:
 def look_into(path: Path) -> Result:
     """ResultError if the file is not a result file."""
     try:
-        with h5py.File(path, "r", locking=False) as file:
-            steps = file["rounds/step"][: int(file.attrs["committed"][0])]
-            return Result(
-                file["start_time"].asstr()[()], "end_time" in file, int(steps[-1]) if len(steps) else 0,
-                json.loads(file["job/resolved"].asstr()[()]),
-            )  # fmt: skip
-    except (OSError, RuntimeError, KeyError) as failure:
-        raise ResultError(f"cannot resume the run at {path}: {failure}") from failure
+        with Content(path) as content, h5py.File(content, "r") as file:
+            check_format(path, file)
+            rows, job = check_tables(file)["rounds"], json.loads(file["job/resolved"].asstr()[()])
+            require(isinstance(job, dict), "/job/resolved is no object in JSON")
+            steps = values(file["rounds/step"], rows)
+            return Result(file["start_time"].asstr()[()], "end_time" in file, int(steps[-1]) if rows else 0, job)
+    except DAMAGE as failure:
+        raise ResultError(f"cannot resume the run at {path}: {reason(failure)}") from failure
 
 
 def latest_result(folder: Path, name: str) -> Path | None:

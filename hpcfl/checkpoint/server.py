@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -44,11 +45,15 @@ def read_server(checkpoint: Checkpoint, world: World, first: State) -> tuple[Sta
     shelf, device = Shelf(), world.initial.device
     with open_to_read(checkpoint.path / SERVER) as file:
         state = shelf.read(file["state"], device)
+        if lacking := first.keys() - state.keys():
+            raise KeyError(f"it lacks {', '.join(sorted(lacking))} of the algorithm's state")
         state = {name: value.to(first[name].device) if name in first else value for name, value in state.items()}
         group, flight = file["flight"], {}
         columns = [group[name][:].tolist() for name in (*COLUMNS, "parcel")]
         parcels: dict[int, State] = {}
-        for client, version, visit, start, number in zip(*columns):
+        for client, version, visit, start, number in zip(*columns, strict=True):
+            if not (0 <= client < len(world.everyone) and 0 <= version <= world.rounds and math.isfinite(start)):
+                raise ValueError(f"it has a job of client {client} from step {version} at {start}")
             if number not in parcels:
                 parcels[number] = shelf.read(group[f"parcels/{number}"], device)
             job = world.job(client, version, start, visit)

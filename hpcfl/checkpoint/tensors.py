@@ -12,7 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hpcfl.results.files import abandon
+from hpcfl.content import Content
+from hpcfl.errors import ResultError
+from hpcfl.results.files import DAMAGE, abandon, reason
 
 __all__ = ["Shelf", "open_to_read", "open_to_write"]
 
@@ -38,9 +40,13 @@ def open_to_write(path: Path) -> Iterator[h5py.File]:
 
 @contextmanager
 def open_to_read(path: Path) -> Iterator[h5py.File]:
-    """A file that several ranks may read."""
-    with h5py.File(path, "r", locking=False) as file:
-        yield file
+    """A file that several ranks may read; ResultError where it is damaged."""
+    try:
+        with Content(path) as content, h5py.File(content, "r") as file:
+            yield file
+    except DAMAGE as failure:
+        raise ResultError(f"cannot go on from the checkpoint's {path}: {reason(failure)}; remove its folder, and the "
+                          "one before it is taken") from failure  # fmt: skip
 
 
 class Shelf:

@@ -12,6 +12,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from hpcfl.content import Content
 from hpcfl.dashboard.words import writable
 from hpcfl.errors import ResultError
 from hpcfl.report.show import component
@@ -88,7 +89,7 @@ def summarise(path: Path) -> Summary:
 def starting(path: Path) -> Summary | None:
     """What is known of a result file that has no round yet; None if it is none such."""
     try:
-        with path.open("rb") as content, h5py.File(content, "r") as file:
+        with Content(path) as content, h5py.File(content, "r") as file:
             if plain(file.attrs.get("format", "")) != FORMAT:
                 return None
             if "committed" in file.attrs and file.attrs["committed"][0]:

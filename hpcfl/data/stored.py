@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
+from hpcfl.content import Content
 from hpcfl.data.params import TEXT
 from hpcfl.errors import JobError
 
@@ -40,7 +41,7 @@ def _from_results(file: Path, key: str, samples: int) -> np.ndarray:
 
     if not h5py.is_hdf5(file):
         raise JobError(f"{key}: is no result file of hpcfl, and no .npy or .npz")
-    with h5py.File(file, "r", locking=False) as results:
+    with Content(file) as content, h5py.File(content, "r") as results:
         if results.attrs.get("format") != "hpcfl":
             raise JobError(f"{key}: is an HDF5 file, but no result file of hpcfl")
         client = results.get("partition/client")

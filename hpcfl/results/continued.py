@@ -8,6 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from hpcfl.content import Content
 from hpcfl.results.files import sync
 from hpcfl.results.format import TABLES
 from hpcfl.results.sections import cut_metrics, cut_own, write_environment, write_job
@@ -26,6 +27,9 @@ def cut_back(
     environment: Mapping[str, object],
 ) -> None:
     """Make the file `aside` out of `path`: the rows and models up to `step`, as of a run that has just come so far."""
+    with Content(path) as content, h5py.File(content, "r") as file:
+        read_texts(file)
+        file.visititems(lambda _, item: read_texts(item))
     shutil.copyfile(path, aside)
     with h5py.File(aside, "r+", locking=False) as file:
         committed = dict(zip(TABLES, file.attrs["committed"].tolist()))
@@ -52,6 +56,14 @@ def cut_back(
         group = restarts.create_group(str(len(restarts)))
         write_environment(group, {**environment, "step": step, "time": now()})
     sync(aside)
+
+
+def read_texts(item: h5py.Group | h5py.Dataset) -> None:
+    """Read the texts of a place, so that damage among them shows before anything is changed there."""
+    for name in item.attrs:
+        item.attrs[name]
+    if isinstance(item, h5py.Dataset) and h5py.check_string_dtype(item.dtype):
+        item[()]
 
 
 def note_loss(environment: h5py.Group, step: int, rank: int, why: str) -> None:

@@ -10,7 +10,20 @@ from pathlib import Path
 
 import h5py
 
-__all__ = ["abandon", "locked", "reason", "sync"]
+__all__ = ["DAMAGE", "abandon", "locked", "reason", "sync"]
+
+DAMAGE = (
+    OSError,
+    RuntimeError,
+    KeyError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    IndexError,
+    OverflowError,
+    MemoryError,
+)
+"""What reading an HDF5 file may raise that is damaged, or holds something else than it should."""
 
 
 def abandon(file: h5py.File) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import h5py
 
+from hpcfl.content import Content
 from hpcfl.errors import ResultError
 from hpcfl.results.files import reason
 from hpcfl.results.format import FORMAT, VERSION
@@ -22,7 +23,7 @@ def open_content(path: Path) -> io.FileIO:
     if not path.is_file():  # nor is it opened: a pipe would keep whoever opens it waiting
         raise ResultError(f"{path} is a pipe or a device; give a result file, which is read at any place")
     try:
-        content = io.FileIO(path)
+        content = Content(path)
     except OSError as error:
         raise ResultError(f"cannot read {path}: {reason(error)}") from error
     if not h5py.is_hdf5(path):

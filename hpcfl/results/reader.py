@@ -10,10 +10,11 @@ from typing import Any, TypeVar
 
 import h5py
 import numpy as np
-from h5py import h5d
 
 from hpcfl.errors import ResultError
 from hpcfl.results.continued import LOSSES, RESTARTS
+from hpcfl.results.files import DAMAGE
+from hpcfl.results.form import check_clients, check_job, check_metrics, check_own, check_sharing, check_tables, require
 from hpcfl.results.format import METRICS, OWN, TABLES
 from hpcfl.results.opening import open_content, open_file, plain, trouble, values
 
@@ -24,8 +25,6 @@ T = TypeVar("T")
 # A change of the file's structure takes a writer a millisecond or two; of a file that is damaged the user hears soon.
 TRIES = 20
 PAUSE_S = 0.01
-HALF_CHANGED = (OSError, RuntimeError, KeyError, ValueError, TypeError)
-"""What reading may raise meanwhile; the last is h5py's, of a group that is not linked yet."""
 
 KINDS = {dict: "object", list: "list"}
 
@@ -71,10 +70,11 @@ class Reader:
         try:
             rows = self._again(self._committed)
             self.rounds, self.events, self.failures = (self._columns(name, rows[name]) for name in TABLES)
+            self._again(lambda file: check_clients(file["clients"]), "/clients")
             self.clients = self._columns("clients")
-            self.own = self._by_step("clients/own", OWN)
-            self.metrics = self._by_step("metrics", [column.name for column in METRICS])
-            shares = self._again(lambda file: "sharing" in file, "sharing")
+            self.own = self._by_step("clients/own", OWN, check_own)
+            self.metrics = self._by_step("metrics", [column.name for column in METRICS], check_metrics)
+            shares = self._again(_shares, "/sharing")
             self.sharing = self._columns("sharing") if shares else Columns(self._read, ())
         except ResultError:
             self.close()
@@ -84,7 +84,7 @@ class Reader:
         names = self._again(lambda file: list(file[place]) if rows is not None else _datasets(file[place]), place)
         return Columns(lambda name: self._read(f"{place}/{name}", rows), names)
 
-    def _by_step(self, place: str, known: Sequence[str]) -> Columns:
+    def _by_step(self, place: str, known: Sequence[str], check: Callable[[h5py.File], None]) -> Columns:
         """A table of which the rows of recorded steps count: /clients/own has step (E,), loss and accuracy (E, N), and
         /metrics a row per value. Empty where the file has none."""
         last = self.rounds["step"][-1]
@@ -92,6 +92,7 @@ class Reader:
         def rows(file: h5py.File) -> int | None:
             if place not in file:
                 return None
+            check(file)
             count = min(len(column) for column in file[place].values() if column.maxshape[0] is None)
             return int((values(file[f"{place}/step"], count) <= last).sum())
 
@@ -107,11 +108,7 @@ class Reader:
         empty = f"{self.path} has no rounds: the run has not finished its first one, or was stopped before it did"
         if "committed" not in file.attrs or any(name not in file for name in TABLES):
             raise ResultError(empty)
-        rows = dict(zip(TABLES, file.attrs["committed"].tolist()))
-        for name in TABLES:
-            # a file has many columns, and h5py's own objects for them would cost as much as reading what is asked for
-            group = file[name]
-            rows[name] = min([rows[name], *(h5d.open(group.id, column.encode()).shape[0] for column in group)])
+        rows = check_tables(file)
         if not rows["rounds"]:
             raise ResultError(empty)
         return rows
@@ -119,7 +116,12 @@ class Reader:
     @cached_property
     def job(self) -> dict:
         """The resolved job: every setting, with its default where the job file said nothing."""
-        return self._json("job/resolved", dict)
+        job = self._json("job/resolved", dict)
+        try:
+            check_job(job)
+        except (ValueError, RecursionError) as error:
+            raise ResultError(trouble(self.path, "/job/resolved", error)) from error
+        return job
 
     @cached_property
     def job_text(self) -> str:
@@ -155,17 +157,21 @@ class Reader:
     @cached_property
     def partition(self) -> np.ndarray | None:
         """(N,) int32: the client that holds each training sample, or -1; None where the file does not say."""
-        known = self._again(lambda file: "partition/client" in file, "partition")
-        return self._read("partition/client") if known else None
+        if not self._again(lambda file: "partition/client" in file, "partition"):
+            return None
+        found = self._read("partition/client")
+        if not isinstance(found, np.ndarray) or found.ndim != 1 or found.dtype.kind not in "iu":
+            raise ResultError(f"cannot read /partition/client of {self.path}: it is no list of clients")
+        return found
 
     @property
     def start_time(self) -> str:
-        return self._read("start_time")
+        return self._text("start_time")
 
     @property
     def end_time(self) -> str | None:
         """When the run finished (ISO 8601); None if it has not."""
-        return self._read("end_time") if self.finished else None
+        return self._text("end_time") if self.finished else None
 
     @property
     def finished(self) -> bool:
@@ -185,7 +191,8 @@ class Reader:
                 int(step): [name for name in group if isinstance(group[name], h5py.Group)]
                 for step, group in file["model"].items()
             }
-            return {step: found[step] for step in sorted(found) if step <= file["model"].attrs["latest"]}
+            latest = int(file["model"].attrs["latest"])
+            return {step: found[step] for step in sorted(found) if step <= latest}
 
         return self._again(kept, "model")
 
@@ -210,8 +217,9 @@ class Reader:
         place = f"model/{step}/{name}"
         vector, layout = self._read(f"{place}/vector"), self._json(f"{place}/layout", list)
         try:
-            return {tensor["name"]: _tensor(vector, tensor) for tensor in layout}
-        except (KeyError, TypeError, ValueError) as error:
+            require(isinstance(vector, np.ndarray) and vector.ndim == 1 and vector.dtype.kind == "f", "it is no vector")
+            return {str(tensor["name"]): _tensor(vector, tensor) for tensor in layout}
+        except DAMAGE as error:
             raise ResultError(trouble(self.path, f"/{place}/layout", error)) from error
 
     def close(self) -> None:
@@ -233,7 +241,7 @@ class Reader:
     def _json(self, place: str, kind: type[T]) -> T:
         try:
             found = json.loads(self._text(place))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ResultError(trouble(self.path, f"/{place}", error)) from error
         if not isinstance(found, kind):
             raise ResultError(f"cannot read /{place} of {self.path}: it is no {KINDS[kind]} in JSON")
@@ -251,12 +259,19 @@ class Reader:
                     self._content = open_content(self.path)
                     self._file = open_file(self._content, self.path)
                 return read(self._file)
-            except HALF_CHANGED as error:
+            except DAMAGE as error:
                 self.close()
                 if not left:
                     raise ResultError(trouble(self.path, place, error)) from error
                 sleep(PAUSE_S)
         raise AssertionError("the last try returns or raises")
+
+
+def _shares(file: h5py.File) -> bool:
+    """Whether there is a /sharing."""
+    if "sharing" in file:
+        check_sharing(file["sharing"])
+    return "sharing" in file
 
 
 def _tensor(vector: np.ndarray, tensor: Mapping[str, Any]) -> np.ndarray:

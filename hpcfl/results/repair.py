@@ -11,22 +11,21 @@ import h5py
 import numpy as np
 from h5py import h5g
 
+from hpcfl.content import Content
 from hpcfl.errors import ResultError
 from hpcfl.results.continued import status
-from hpcfl.results.files import locked, reason, sync
+from hpcfl.results.files import DAMAGE, locked, reason, sync
 from hpcfl.results.format import TABLES
 from hpcfl.results.opening import check_format, open_content, plain
 from hpcfl.results.table import describe, share_dimension
 
 __all__ = ["repair"]
 
-BROKEN = (OSError, RuntimeError, KeyError, ValueError)
-"""What h5py raises where a file is damaged."""
 SCALES = ("DIMENSION_LIST", "REFERENCE_LIST", "CLASS", "NAME", "committed")
 """Attributes that are made anew: the first four refer to other datasets."""
 
 
-class Padded(io.FileIO):
+class Padded(Content):
     """A file that lost its end, with zeros in its place: HDF5 opens no file that is shorter than it says."""
 
     def __init__(self, path: Path, length: int):
@@ -76,7 +75,7 @@ def repair(path: Path, out: Path) -> list[str]:
                 raise ResultError(f"cannot write {out}: {reason(error)}") from error
             finally:
                 aside.unlink(missing_ok=True)
-    except BROKEN as error:
+    except DAMAGE as error:
         raise ResultError(f"nothing can be saved of {path}: {reason(error)}") from error
     return [f"{out}: {saved}", *(f"lost: {what}" for what in lost)]
 
@@ -100,7 +99,7 @@ def _whole_steps(path: Path, source: h5py.File, size: int) -> dict[str, int]:
         try:
             whole = min(_whole_rows(column, size, committed[name]) for column in _columns(source[name]))
             steps = source[name]["step"][:whole]
-        except BROKEN:
+        except DAMAGE:
             whole, steps = 0, np.zeros(0, int)
         if name == "rounds":
             if not whole:
@@ -118,7 +117,7 @@ def _whole_rows(dataset: h5py.Dataset, size: int, most: int) -> int:
     for start in range(0, min(most, len(dataset)), dataset.chunks[0]):
         try:
             chunk = dataset.id.get_chunk_info_by_coord((start,) + (0,) * (dataset.ndim - 1))
-        except BROKEN:
+        except DAMAGE:
             return start
         if chunk.byte_offset is None:
             return start
@@ -136,7 +135,7 @@ def _is_longer(source: h5py.File, rows: dict[str, int]) -> bool:
     """Whether there are rows that a writer takes away when it closes the file, or columns that cannot be read."""
     try:
         return any(len(column) > rows[name] for name in TABLES for column in _columns(source[name]))
-    except BROKEN:
+    except DAMAGE:
         return True
 
 
@@ -200,7 +199,7 @@ class Copy:
                 self.group(inside)
                 if place.startswith("/model/") and len(self.lost) > before:
                     del self._target[inside]
-            except BROKEN:
+            except DAMAGE:
                 if place.strip("/") not in self._rows:
                     self.lost.append(inside)
                 if place.startswith("/model/") and inside in self._target:

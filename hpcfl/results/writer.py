@@ -12,7 +12,7 @@ import numpy as np
 
 from hpcfl.errors import ResultError
 from hpcfl.results.continued import cut_back, note_loss, now, status
-from hpcfl.results.files import abandon, reason
+from hpcfl.results.files import DAMAGE, abandon, reason
 from hpcfl.results.format import FORMAT, METRICS, OWN, REASON_BYTES, STATUS, TABLES, VERSION
 from hpcfl.results.sections import (
     Tensor,
@@ -152,7 +152,7 @@ class Writer:
             self._file = h5py.File(self._aside, "r+", rdcc_nbytes=0, locking="best-effort")
             self._open_tables()
             self._aside.replace(self.path)
-        except (OSError, RuntimeError, KeyError) as error:
+        except DAMAGE as error:
             if self._file:
                 abandon(self._file)
             self._leave()

@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 
 from hpcfl.checkpoint.identity import ABSENT, flat, is_free
+from hpcfl.content import Content
 from hpcfl.errors import JobError, ResultError
 from hpcfl.results import Reader, open_results
 from hpcfl.results.files import locked
@@ -85,7 +86,7 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
 def is_ours(path: Path) -> bool:
     """Whether it is a result file of a version that is known here, with rounds or without."""
     try:
-        with h5py.File(path, "r", locking=False) as file:
+        with Content(path) as content, h5py.File(content, "r") as file:
             check_format(path, file)
     except (OSError, ValueError, ResultError):
         return False

@@ -9,6 +9,10 @@ from hpcfl.checkpoint.folder import clear, mark, place, prune, require_room, sea
 from hpcfl.errors import ResultError
 
 RUN = "2026-11-24T08:00:00.000+00:00"
+FACTS = {
+    "job": {}, "device": "cpu", "execution": 0, "jobs": [1, 2], "wall_s": 1.5, "time": 3.0, "position": 2,
+    "failed_in_a_row": 0, "combined": True, "step_s": 0.1,
+}  # fmt: skip
 
 
 def make(folder: Path, step: int, run: str = RUN, **facts) -> Path:
@@ -19,7 +23,7 @@ def make(folder: Path, step: int, run: str = RUN, **facts) -> Path:
     for name in ("server.h5", "rank-1.h5"):
         (path / f"{name}.part").write_bytes(f"{name} of step {step}".encode() * 100)
         pieces.append(seal(path / f"{name}.part", path / name))
-    mark(path, {"step": step, "run": run, **facts}, pieces)
+    mark(path, {**FACTS, "step": step, "run": run, **facts}, pieces)
     return path
 
 
@@ -65,6 +69,24 @@ def test_one_that_is_not_whole_is_passed_over_in_one_line(tmp_path: Path, damage
     assert step == 4
     assert len(lines) == (said is not None)
     assert all(said in line and "step-00000006" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"job": []}, {"step": 6.5}, {"step": -6}, {"time": "3"}, {"time": float("nan")}, {"jobs": [1, None]},
+        {"jobs": [-1]},
+        {"combined": 1}, {"execution": True}, {"position": None}, {"files": [{"name": "../x", "bytes": 0, "crc32": 0}]},
+        {"files": [None]}, {"format_version": 1}, {"step_s": 10**400},
+    ],
+)  # fmt: skip
+def test_a_marker_that_says_something_else_is_damaged(tmp_path: Path, odd):
+    make(tmp_path, 4)
+    marker = make(tmp_path, 6) / "complete.json"
+    marker.write_text(json.dumps({**json.loads(marker.read_text()), **odd}))
+    step, (line,) = found(tmp_path)
+    assert step == 4
+    assert "step-00000006: complete.json is damaged" in line
 
 
 def test_one_of_another_run_or_beyond_the_result_file_is_not_taken(tmp_path: Path):

@@ -15,10 +15,13 @@ from hpcfl.timelimit import TimeLimit
 JOB = Job(client=0, version=0, start=0.0, finish=0.0, examples=1, epochs=1, steps=1)
 
 
+FACTS = {"run": "it", "job": {}, "device": "cpu", "execution": 0}
+
+
 def keeper(folder: Path, said: list, every: int = 1, asked=lambda: 0, rounds: int = 99, begin=None) -> Keeper:
     (folder / "run.h5").touch()
     return Keeper(
-        folder / "kept", folder / "run.h5", every, 2, rounds, facts={"run": "it"}, pool=None, private=False,
+        folder / "kept", folder / "run.h5", every, 2, rounds, facts=FACTS, pool=None, private=False,
         ahead=False, counted=lambda: {"jobs": [1], "wall_s": 0.0, "after": [1]}, limit=TimeLimit({}, 0.0),
         asked=asked, say=said.append, begin=begin,
     )  # fmt: skip
