@@ -24,6 +24,7 @@ __all__ = [
     "Piece",
     "clear",
     "folder_of",
+    "gather",
     "load",
     "mark",
     "place",
@@ -31,6 +32,7 @@ __all__ = [
     "remove",
     "require_room",
     "seal",
+    "second_of",
     "seek",
 ]
 
@@ -67,6 +69,11 @@ def folder_of(result: Path, given: str | None) -> Path:
     return Path(given).absolute() if given else result.absolute().with_name(result.name + ".checkpoint")
 
 
+def second_of(result: Path, second: str | None) -> Path | None:
+    """The second place for them, beside which the result file itself may come to lie."""
+    return folder_of(Path(second).absolute() / result.name, None) if second else None
+
+
 def place(folder: Path, step: int) -> Path:
     """Where the checkpoint after a step lies."""
     return folder / f"step-{step:08}"
@@ -99,6 +106,15 @@ def seal(aside: Path, path: Path) -> Piece:
     crc32, size = checksum(aside)
     aside.replace(path)
     return Piece(path.name, size, crc32)
+
+
+def gather(piece: Piece, source: Path, path: Path) -> None:
+    """Have a file of a checkpoint in one of its folders, by copy from the other."""
+    if source != path:
+        aside = path / f"{piece.name}.part"
+        shutil.copyfile(source / piece.name, aside)
+        if seal(aside, path / piece.name) != piece:
+            raise OSError(f"{source / piece.name} is damaged (its checksum differs)")
 
 
 def mark(path: Path, facts: Mapping[str, Any], pieces: Sequence[Piece]) -> None:

@@ -72,7 +72,7 @@ def test_a_killed_run_keeps_every_step_it_had_recorded(tmp_path):
 
 def test_a_run_that_may_not_write_on_says_so_once_and_stays_readable(tmp_path):
     path = tmp_path / "run.h5"
-    with start_writing(path, 1_010_000, stderr=subprocess.PIPE) as process:
+    with start_writing(path, 4_010_000, stderr=subprocess.PIPE) as process:
         recorded = int(process.stdout.read().split()[-1])
         errors = process.stderr.read()
     assert process.returncode == 1  # the one ResultError, and no crash of HDF5 on the way out
