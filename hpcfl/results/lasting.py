@@ -43,7 +43,8 @@ class Lasting(Writer):
         **options: Any,
     ):
         """`second`: the folder for the file if at the end it cannot be written at `path`. `bound`: bytes that may wait.
-        `retry_s`: time between two attempts [s], more where they take long. `say` is told when writing fails, and when it works again."""
+        `retry_s`: time between two attempts [s], more where they take long. `say` is told when writing fails, and when
+        it works again."""
         super().__init__(path, **options)
         self._second, self._bound, self._retry_s, self.say = second, bound, retry_s, say
         self._entries: list[Entry] = []

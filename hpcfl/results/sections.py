@@ -9,8 +9,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from hpcfl.results.format import CLIENTS, METRICS, OWN, PARTITION, SHARING
-from hpcfl.results.table import describe, share_dimension
+from hpcfl.results.format import CLIENTS, METRICS, OWN, PARTITION, REASON_BYTES, SHARING, STATUS
+from hpcfl.results.table import Table, describe, share_dimension
 
 # One tensor of a model: its name, shape, kind ("parameter", "buffer" or "constant"), and its place: where it starts in
 # the vector, or for a constant, which is not in the vector, its value.
@@ -54,6 +54,27 @@ def write_clients(group: h5py.Group, columns: Mapping[str, np.ndarray], labels: 
                 group["label"] = fixed(list(labels) or [str(label) for label in range(values.shape[1])])
             share_dimension(dataset, 1, group["label"])
         describe(dataset, CLIENTS[name])
+
+
+def apart(step: float, events: Sequence[Mapping[str, object]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The rows of /events and those of /failures."""
+    updates, failures = [], []
+    for event in events:
+        update = {**event, "step": step, "status": STATUS[event["status"]]}
+        if reason := update.pop("reason", ""):
+            reason = fixed([reason], REASON_BYTES)[0]
+            failures.append({name: update[name] for name in ("step", "client", "rank")} | {"reason": reason})
+        updates.append(update)
+    return updates, failures
+
+
+def append_metrics(file: h5py.File, rows: Sequence[Mapping[str, object]], chunk: int) -> None:
+    """Rows of /metrics. The first call makes the table."""
+    sizes = {column.name: column.dtype.itemsize for column in METRICS if isinstance(column.dtype, np.dtype)}
+    group = file.require_group("metrics")
+    group.attrs["NX_class"] = "NXcollection"
+    cut = [{**row, **{name: fixed([row[name]], size)[0] for name, size in sizes.items()}} for row in rows]
+    Table(group, METRICS, chunk).append(cut)
 
 
 def append_own(clients: h5py.Group, step: int, rows: Mapping[str, np.ndarray]) -> None:

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -14,9 +13,12 @@ import numpy as np
 from hpcfl.errors import ResultError, StorageError
 from hpcfl.results.continued import cut_back, now, put_back, remark, status
 from hpcfl.results.files import abandon, reason, reserve, there
-from hpcfl.results.format import FORMAT, METRICS, OWN, REASON_BYTES, STATUS, TABLES, VERSION
+from hpcfl.results.format import FORMAT, NEXUS, OWN, TABLES, VERSION
+from hpcfl.results.places import check_path, check_space
 from hpcfl.results.sections import (
     Tensor,
+    apart,
+    append_metrics,
     append_own,
     cut_metrics,
     cut_own,
@@ -37,21 +39,6 @@ CHUNKS = {"rounds": 512, "events": 8192, "failures": 64}
 
 # What a row of /events takes, and the reason of a failure.
 EVENT_BYTES = 512
-
-# What a run needs besides its rows and models: the indexes and the first chunk of each column.
-MARGIN_BYTES = 8 * 2**20
-
-# How a viewer finds its way: it draws NXdata groups and lists NXcollection groups.
-NEXUS = {
-    "job": {"NX_class": "NXcollection"},
-    "environment": {"NX_class": "NXcollection"},
-    "clients": {"NX_class": "NXdata", "signal": "examples", "axes": ["client"]},
-    "partition": {"NX_class": "NXcollection"},
-    "rounds": {"NX_class": "NXdata", "signal": "accuracy", "auxiliary_signals": ["loss"], "axes": ["step"]},
-    "events": {"NX_class": "NXcollection"},
-    "failures": {"NX_class": "NXcollection"},
-    "model": {"NX_class": "NXcollection"},
-}
 
 
 class Writer:
@@ -83,12 +70,12 @@ class Writer:
         """The file once more: what it has can be copied, also when it has lost its name or HDF5 has let go of it."""
         self._tables: dict[str, Table] = {}
         try:
-            self._check_path()
+            check_path(self.path, self._overwrite)
             if resumes:
                 h5py.File(self.path, "r", locking=True).close()  # refused while another run writes there
                 expected_bytes += self.path.stat().st_size
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            _check_space(self.path, expected_bytes)
+            check_space(self.path, expected_bytes)
             self._file: h5py.File | None = None
             self._open("w")
             self._hold()
@@ -140,7 +127,7 @@ class Writer:
             file.flush()
             del file["end_time"]
             file.flush()
-            self._check_path()
+            check_path(self.path, self._overwrite)
             self._aside.replace(self.path)
             self._started = True
 
@@ -218,13 +205,7 @@ class Writer:
         `events` have the columns of /events except `step`, `status` as a word, and a `reason` in words if they failed.
         A float that is missing is recorded as NaN; a missing integer or an unknown name is a ValueError.
         """
-        updates, failures = [], []
-        for event in events:
-            update = {**event, "step": row["step"], "status": STATUS[event["status"]]}
-            if reason := update.pop("reason", ""):
-                reason = fixed([reason], REASON_BYTES)[0]
-                failures.append({name: update[name] for name in ("step", "client", "rank")} | {"reason": reason})
-            updates.append(update)
+        updates, failures = apart(row["step"], events)
         with self._writing(EVENT_BYTES * len(updates)) as file:
             for name, rows in (("rounds", [row]), ("events", updates), ("failures", failures)):
                 self._tables[name].append(rows)
@@ -246,12 +227,8 @@ class Writer:
         """Append rows of /metrics; seen once their `step` is recorded. The first call makes the table."""
         if not rows:
             return
-        sizes = {column.name: column.dtype.itemsize for column in METRICS if isinstance(column.dtype, np.dtype)}
-        cut = [{**row, **{name: fixed([row[name]], size)[0] for name, size in sizes.items()}} for row in rows]
         with self._writing(EVENT_BYTES * len(rows)) as file:
-            group = file.require_group("metrics")
-            group.attrs["NX_class"] = "NXcollection"
-            Table(group, METRICS, CHUNKS["events"]).append(cut)
+            append_metrics(file, rows, CHUNKS["events"])
             file.flush()
 
     def model(self, step: int, vector: np.ndarray, layout: Sequence[Tensor], name: str = "global") -> None:
@@ -321,19 +298,6 @@ class Writer:
                 self.finish("failed" if kind and issubclass(kind, Exception) else "interrupted")
             self.close()
 
-    def _check_path(self) -> None:
-        path = self.path
-        if path.is_dir():
-            raise ResultError(f"{path} is a directory; --out takes a file's name, say {path / 'run.h5'}")
-        if path.parent.exists() and not path.parent.is_dir():
-            raise ResultError(f"cannot write {path}: {path.parent} is not a folder; choose another --out")
-        if path.exists() and not path.is_file():
-            raise ResultError(f"{path} is not a regular file; choose another --out")
-        if path.exists() and not self._overwrite:
-            raise ResultError(
-                f"{path} exists and is not overwritten; choose another --out, or say --set results.overwrite=true"
-            )
-
     @contextmanager
     def _writing(self, more: int | None = None) -> Iterator[h5py.File]:
         """Turn a write that fails into one StorageError, and leave the file as its last flush left it.
@@ -379,12 +343,3 @@ class Writer:
             self._source = -1
         if not self._started:
             self._aside.unlink(missing_ok=True)
-
-
-def _check_space(path: Path, expected_bytes: int) -> None:
-    free = shutil.disk_usage(path.parent).free
-    if free < expected_bytes + MARGIN_BYTES:
-        raise ResultError(
-            f"cannot write {path}: the run needs about {(expected_bytes + MARGIN_BYTES) / 1e6:,.0f} MB and its "
-            f"file system has {free / 1e6:,.0f} MB free; make room or choose another --out"
-        )

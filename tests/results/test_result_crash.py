@@ -76,9 +76,9 @@ def test_a_run_that_may_not_write_on_says_so_once_and_stays_readable(tmp_path):
         recorded = int(process.stdout.read().split()[-1])
         errors = process.stderr.read()
     assert process.returncode == 1  # the one ResultError, and no crash of HDF5 on the way out
-    assert errors.count("hpcfl.errors.ResultError:") == 1
+    assert errors.count("hpcfl.errors.StorageError:") == 1
     message = f"cannot write {path}: File too large; what was recorded up to step {recorded} is readable"
-    assert errors.splitlines()[-1] == f"hpcfl.errors.ResultError: {message}"
+    assert errors.splitlines()[-1] == f"hpcfl.errors.StorageError: {message}"
     assert whole_steps(path) == recorded > 100
 
 
