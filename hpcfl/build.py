@@ -20,14 +20,13 @@ from hpcfl.acceleration import Accelerator, Execution, compile_module, enter, na
 from hpcfl.batched import Batched
 from hpcfl.checkpoint.resume import latest_result
 from hpcfl.components import construct, locate, make
-from hpcfl.compression import feed_back
+from hpcfl.conditions import impose
 from hpcfl.core import World, first_line
 from hpcfl.data import Dataset, Labels, class_counts, find_cache, find_root, find_stage, load, owners
 from hpcfl.errors import JobError, LaunchError
 from hpcfl.execution import choose, require_rounds, stacks_learners
 from hpcfl.family import Family
 from hpcfl.federation import (
-    build_compression,
     build_schedule,
     build_world,
     component,
@@ -44,6 +43,7 @@ from hpcfl.fromflower import adapt
 from hpcfl.jobfile import JobFile
 from hpcfl.launch import Placement
 from hpcfl.models import INITIALISERS, MODELS
+from hpcfl.privacy import Account, build_account
 from hpcfl.recipe import build_recipe, optimizer_of
 from hpcfl.rng import seed64
 from hpcfl.samples import Samples
@@ -89,6 +89,8 @@ class Parts:
     """(N,) int32: the client that holds each training sample, or -1."""
     execution: Execution
     """How the clients are trained."""
+    account: Account | None
+    """On rank 0 what the job spends of privacy, if it says so."""
 
     @property
     def architectures(self) -> list[str]:
@@ -130,7 +132,6 @@ def assemble(job: JobFile, device: torch.device, *, trains: bool, serves: bool) 
     strategy = build_strategy(spec)
     schedule = build_schedule(spec)
     require_rounds(spec, strategy, schedule)
-    schedule = Rounds(strategy, schedule) if isinstance(strategy, Adapter) else schedule
     dataset = load(
         spec.data.name, root=find_root(spec.data.root, os.environ), params=spec.data.params,
         cache=find_cache(spec.data.cache, os.environ), stage=find_stage(spec.data.stage, os.environ),
@@ -139,6 +140,8 @@ def assemble(job: JobFile, device: torch.device, *, trains: bool, serves: bool) 
     dealt = deal_samples(spec, labels, strategy.pooled)
     parts, held_out = hold_out(spec, dataset.y_train, dealt)
     parts = cut(spec, parts)
+    strategy = impose(spec, strategy, len(parts) - spec.client.test_clients)
+    schedule = Rounds(strategy, schedule) if isinstance(strategy, Adapter) else schedule
     models, of = deal_models(spec, len(parts))
     key = "client.models" if spec.client.models else "model"
     modules = [build_model(spec, key, model, dataset) for model in models]
@@ -167,12 +170,13 @@ def assemble(job: JobFile, device: torch.device, *, trains: bool, serves: bool) 
     )  # fmt: skip
     if isinstance(strategy, Adapter):
         strategy.begin(world, trainer, serves)
-    trainer.stacks = stacks_learners(spec, trainer)
+    trainer.stacks, trainer.splits = stacks_learners(spec, trainer), spec.client.out_of_memory == "split"
     execution = Execution(trainer, choose(spec, schedule, trainer))
     if trains and device.type == "cuda":
         execution.take(world, spec.device, Accelerator())
     owner = owners(dealt, len(dataset.y_train))
-    return Parts(world, strategy, schedule, trainer, test, dataset.labels, models[0].name, owner, execution)
+    account = build_account(spec, schedule, world) if serves and spec.privacy else None
+    return Parts(world, strategy, schedule, trainer, test, dataset.labels, models[0].name, owner, execution, account)
 
 
 def build_strategy(spec: JobSpec) -> Any:
@@ -185,8 +189,7 @@ def build_strategy(spec: JobSpec) -> Any:
             raise JobError(
                 f"strategy = {spec.strategy.name!r}: uploads[{name!r}] = {how!r}; valid: {', '.join(UPLOADS)}"
             )
-    given = spec.communication.compression.name
-    return strategy if given == "none" else feed_back(strategy, given, build_compression(spec))
+    return strategy
 
 
 def build_algorithm(spec: JobSpec) -> Any:

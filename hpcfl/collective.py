@@ -139,7 +139,9 @@ class Collective:
         return True
 
     # on every rank
-    def _work(self, order: Order) -> tuple[Share, list[list[Job]], list[Account], dict[str, Tensor], dict[int, str]]:
+    def _work(
+        self, order: Order
+    ) -> tuple[Share, list[list[Job]], list[Account], dict[str, list[Tensor]], dict[int, str]]:
         """Train this rank's share, sum it up, reduce; on rank 0 also what the others report and send."""
         share = self._share(order)
         dealt = self._hands(order, self._batched.size if self._batched else 1)
@@ -155,7 +157,9 @@ class Collective:
         reports = self._report(hands, share, communicating)
         device, uploads = self._trainer.device, self._trainer.strategy.uploads
         each = {
-            name: self._bring(reports, kept, failed=False, text=uploads[name] == "bytes").to(device)
+            name: [
+                value.to(device) for value in self._bring(reports, kept, failed=False, text=uploads[name] == "bytes")
+            ]
             for name, kept in share.kept.items()
             if name not in self._mixer.names
         }
@@ -222,8 +226,8 @@ class Collective:
         table[: len(rows)] = torch.tensor(rows, dtype=torch.float64)
         return [report[: 1 + int(report[0, 0])].tolist() for report in self._transport.gather(table)]
 
-    def _bring(self, reports: list[Account], own: list[Tensor], failed: bool, text: bool) -> Tensor:
-        """On rank 0 (n, ...): a tensor from each client that succeeded (or failed), by client id.
+    def _bring(self, reports: list[Account], own: list[Tensor], failed: bool, text: bool) -> list[Tensor]:
+        """On rank 0 a tensor from each client that succeeded (or failed), by client id, where it arrived: no copy.
 
         Each rank that has any, as rank 0 knows from the reports, sends its own in one piece. `text`: of bytes, shorter
         ones with zeros behind them.
@@ -233,26 +237,28 @@ class Collective:
                 stacked = torch.stack(alike(own) if text else own)
                 self._transport.send(torch.tensor([stacked.dim(), *stacked.shape, *[0] * 8][:8]), 0)
                 self._transport.send(stacked, 0)
-            return torch.empty(0)
-        pieces = [torch.stack(alike(own) if text else own)] if own else []
+            return []
+        rows = list(own)
         for rank, report in enumerate(reports):
             if rank and _clients([report], failed):
                 shape = torch.zeros(8, dtype=torch.int64)
                 self._transport.recv(shape, rank)
                 dtype = torch.uint8 if text else torch.float32
-                pieces.append(torch.empty(shape[1 : 1 + int(shape[0])].tolist(), dtype=dtype))
-                self._transport.recv(pieces[-1], rank)
+                piece = torch.empty(shape[1 : 1 + int(shape[0])].tolist(), dtype=dtype)
+                self._transport.recv(piece, rank)
+                rows.extend(piece)
         came = [int(row[0]) for report in reports for row in report[1:] if row[4] == failed]
-        return torch.cat(alike(pieces) if text else pieces)[torch.tensor(came).argsort()] if pieces else torch.empty(0)
+        rows = alike(rows) if text and rows else rows
+        return [rows[place] for place in sorted(range(len(came)), key=came.__getitem__)]
 
-    def _account(self, share: Share, reports: list[Account], each: dict[str, Tensor]) -> None:
+    def _account(self, share: Share, reports: list[Account], each: dict[str, list[Tensor]]) -> None:
         """Seconds and bytes of the step, on rank 0."""
         busy = [report[0] for report in reports if report[0][0]]
         self.seconds["training"] = max(seconds for _, seconds, *_ in busy)
         # the rank that comes last waits for nobody: its calls are the pure cost
         self.seconds["communicating"] = min(row[2] for row in busy) + self._mixer.seconds if self._several else 0.0
         self.bytes_down = self._several * sum(map(_bytes, self._order.tensors()))
-        up = [*(total.total for total in share.sums.values()), *each.values()]
+        up = [*(total.total for total in share.sums.values()), *(row for rows in each.values() for row in rows)]
         self.bytes_up = self._several * (sum(map(_bytes, up)) + self._mixer.bytes)
 
 

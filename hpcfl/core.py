@@ -103,7 +103,8 @@ class World:
         examples, epochs = end - begin, epochs or self.job_epochs(client, version, visit)
         steps = epochs * math.ceil(examples / self.batch_size)
         waiting = self.devices.wait(client, start)
-        finish = start + (waiting + self.devices.duration(client, steps, self.travels(version)))
+        lasts = self.devices.duration(client, steps, self.travels(version))
+        finish = start + (waiting + lasts + self.devices.lateness(client, version, visit))
         dropped = self.devices.drops(client, version, visit)
         return Job(client, version, start, finish, examples, epochs, steps, visit, dropped, lr)
 

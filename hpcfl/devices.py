@@ -36,6 +36,12 @@ class Devices:
     """A client's windows of availability open once in so many seconds ..."""
     share: float = 1.0
     """... and stay open for this share of them; client k's first one opens at period_s * k / clients."""
+    lost: float = 0.0
+    """Probability that an update is lost on purpose (`faults`) ..."""
+    late: float = 0.0
+    """... or comes late ..."""
+    late_s: float = 0.0
+    """... by so many seconds."""
 
     @classmethod
     def alike(cls, clients: int, seconds_per_step: float = 1.0) -> Devices:
@@ -60,8 +66,16 @@ class Devices:
 
     def drops(self, client: int, version: int, visit: int) -> bool:
         """Whether this job is lost."""
+        job = client, version, visit
+        return self._hits("dropout", self.dropout, *job) or self._hits("lost", self.lost, *job)
+
+    def lateness(self, client: int, version: int, visit: int) -> float:
+        """Seconds by which this job's update is late on purpose."""
+        return self.late_s if self._hits("late", self.late, client, version, visit) else 0.0
+
+    def _hits(self, purpose: str, chance: float, *job: int) -> bool:
         # a plan asks this for every job: the seed of a stream is a uniform number already, and ten times as quick
-        return bool(self.dropout) and seed64(self.seed, "dropout", client, version, visit) < self.dropout * 2.0**63
+        return bool(chance) and seed64(self.seed, purpose, *job) < chance * 2.0**63
 
     @cached_property
     def _rows(self) -> list[tuple[float, float, float]]:

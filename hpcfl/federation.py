@@ -210,6 +210,7 @@ def build_devices(spec: JobSpec, clients: int, model_bytes: float | np.ndarray, 
         stale = asked(STALE, locate(STALE, stale, {}), clients)
         stale = numbers(STALE, given.stale, stale, clients)
     windows = (given.availability.period, given.availability.share) if given.availability else ()
+    faults = {"lost": spec.faults.drop, "late": spec.faults.late, "late_s": spec.faults.delay} if spec.faults else {}
     return Devices(
         spec.seed,
         step_s,
@@ -218,6 +219,7 @@ def build_devices(spec: JobSpec, clients: int, model_bytes: float | np.ndarray, 
         transfer_s(upload_bytes(spec, model_bytes), given.upload_bandwidth, clients),
         given.dropout,
         *windows,
+        **faults,
     )
 
 

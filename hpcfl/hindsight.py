@@ -18,6 +18,7 @@ from torch import Tensor
 
 from hpcfl.batched import Batched
 from hpcfl.core import Job, Program
+from hpcfl.halving import attempt
 from hpcfl.messages import Order
 from hpcfl.share import LIMIT, Share, Sums, located
 from hpcfl.training import Trainer
@@ -73,7 +74,7 @@ class Hindsight(Share):
         for lane, job in zip(self._lanes, self._waiting):
             with lane.running():
                 try:
-                    uploads, fit = lane.trainer.train(job, self._order.sent(job))
+                    uploads, fit = attempt(lane.trainer, job, self._order.sent(job))
                     done.append((job, uploads, fit, self._misshapen(uploads, job)))
                 except Exception as failure:
                     done.append((job, {}, None, located(failure)))

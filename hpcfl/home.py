@@ -27,9 +27,9 @@ class Homes:
         self._jobs: dict[int, int] = {}
         self._states: dict[int, list[tuple[int, State]]] = {}
 
-    def begin(self, client: int) -> State:
-        """What the client has as its next job begins: a dict of its own, of tensors that are not."""
-        self._jobs[client] = self._jobs.get(client, 0) + 1
+    def begin(self, client: int, again: bool = False) -> State:
+        """What the client has as its next job begins, or one `again`: a dict of its own, of tensors that are not."""
+        self._jobs[client] = self._jobs.get(client, 0) + (not again)
         return dict(self.latest(client))
 
     def after(self, client: int, jobs: int) -> State:

@@ -20,6 +20,7 @@ from hpcfl.ending import conclude
 from hpcfl.environment import describe
 from hpcfl.errors import HpcflError, RankError, Refused
 from hpcfl.farm import Farm
+from hpcfl.faults import damaged
 from hpcfl.federation import build_compression
 from hpcfl.flower.adapter import Adapter
 from hpcfl.flower.evaluation import Evaluation
@@ -93,6 +94,7 @@ def serve(
         "delay": world.devices.delay_s,
         **({} if world.held_out is None else {"held_out": world.held_out}),
         **({"unseen": 1 * (np.arange(len(world.everyone)) >= world.clients)} if world.unseen is not None else {}),
+        **({"byzantine": 1 * np.isin(range(len(world.everyone)), [*parts.strategy.liars])} if spec.faults else {}),
         "architecture": np.array(parts.architectures, dtype=object),
     }
     # Open MPI gives rank 0 a terminal of its own, whatever its output really goes to
@@ -115,6 +117,8 @@ def serve(
             evaluate_every=spec.server.evaluate_every,
             keep_every=spec.results.keep_every, upload_bytes=build_compression(spec).bytes,
             outlook=outlook, wall_clock=spec.clock == "wall", before=past.facts,
+            damaged=lambda job: damaged(spec.faults, spec.seed, job),
+            **({"epsilon": parts.account.epsilon} if parts.account else {}),
             serverless="neighbours" in parts.strategy.uploads.values(),
         )  # fmt: skip
         keeper = past.keeper(parts, pool, record, writer, progress.line, lambda: outlook.asked or asked())

@@ -40,14 +40,17 @@ class Recorder:
         outlook: Any,
         wall_clock: bool = False,
         serverless: bool = False,
+        damaged: Callable[[Job], bool] = lambda job: False,
+        epsilon: Callable[[int], float] = lambda step: math.nan,
         before: Mapping[str, Any] | None = None,
     ):
         """`constants`: of each architecture the tensors that are not in its vector. `serverless`: clients get models of
-        one another alone. `before`: what `counted` said where a run is resumed."""
+        one another alone. `damaged`: whether a job's update is, on purpose. `epsilon`: privacy spent by a step.
+        `before`: what `counted` said where a run is resumed."""
         self._world, self._pool, self._writer, self._progress = world, pool, writer, progress
         self._evaluate, self._trackers, self._outlook = evaluate, trackers, outlook
         self._evaluate_every, self._keep_every = evaluate_every, keep_every
-        self._constants, self._serverless = constants, serverless
+        self._constants, self._serverless, self._damaged, self._epsilon = constants, serverless, damaged, epsilon
         self._send, self._recorded, self._wall_clock, self._upload_bytes = send, recorded, wall_clock, upload_bytes
         self._jobs = list(before["jobs"]) if before else [0] * world.clients
         self._own = np.full((4, len(world.everyone)), math.nan)
@@ -106,6 +109,7 @@ class Recorder:
             "examples": examples,
             "clients": len(updates),
             "failures": len(updates.failures) + len(step.lost),
+            "epsilon": self._epsilon(step.index),
             "staleness": float(np.mean([update.staleness for update in updates])) if len(updates) else math.nan,
             "bytes_up": self._pool.bytes_up,
             "bytes_down": self._pool.bytes_down,
@@ -115,7 +119,7 @@ class Recorder:
             "aggregating": aggregating,
             "evaluating": evaluating,
         }
-        events = [event(update.job, update) for update in (*updates.updates, *updates.failures)]
+        events = [event(update, self._damaged(update.job)) for update in (*updates.updates, *updates.failures)]
         self._writer.step(row, [*events, *(lost(job, status) for job, status in step.lost)])
         if updates.updates and (last or (self._keep_every and step.index % self._keep_every == 0)):
             for name, vector, layout in self._models(state["w"]):
@@ -187,11 +191,11 @@ class Recorder:
         return round(size * self._world.travels(job.version))
 
 
-def event(job: Job, update: Update) -> dict[str, Any]:
+def event(update: Update, damaged: bool) -> dict[str, Any]:
     """The row of an update that came, or whose client failed."""
     return {
-        **planned(job), "rank": update.rank, "steps": update.steps, "loss": update.loss,
-        "status": "failed" if update.failure else "ok", "reason": update.failure or "",
+        **planned(update.job), "rank": update.rank, "steps": update.steps, "loss": update.loss,
+        "status": "failed" if update.failure else "corrupted" if damaged else "ok", "reason": update.failure or "",
     }  # fmt: skip
 
 

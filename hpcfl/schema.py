@@ -200,6 +200,9 @@ class Client(Section):
     """How it steps."""
     loss: Loss = Loss()
     """What it minimises."""
+    out_of_memory: Literal["fail", "split"] = "fail"
+    """fail: a job for which memory is short has failed; split: it is tried once more with batches computed in halves,
+    which rounds otherwise, so that a run's bits then depend on the memory there is."""
     device: ClientDevice = ClientDevice()
     """What it runs on: time on the virtual clock."""
 
@@ -243,6 +246,8 @@ class Server(Section):
     """Samples per batch of that evaluation."""
     min_clients: Positive = 1
     """Clients that must succeed in a synchronous round; with fewer the run ends with an error."""
+    max_norm: Rate | None = None
+    """Largest Euclidean norm of what an update may change of the model; with a longer one its client has failed."""
     timeout_s: Seconds = 1800.0
     """Longest wait of one rank for another [s]; must exceed the longest round."""
 
@@ -354,6 +359,34 @@ class Communication(Section):
     client adds to its next upload; so it always trains on the same rank."""
 
 
+class Faults(Section):
+    """What goes wrong on purpose: which clients and jobs it hits follows from the seed alone."""
+
+    drop: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Probability that a job's update is lost on its way; the server learns it when the job would have ended."""
+    late: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Probability that an update comes late."""
+    delay: NotNegative = 0.0
+    """Seconds by which these are late."""
+    corrupt: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Probability that an update is damaged on its way: a bit is turned in one of 1,000 of its numbers."""
+    byzantine: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of the clients that lie in every job."""
+    attack: Component = Component(name="sign_flip")
+    """How they lie: sign_flip (scale), noise (std), label_flip, or the dotted path of a class like them."""
+
+
+class Privacy(Section):
+    """Differential privacy of the clients towards whoever sees the models (central: the server is trusted)."""
+
+    clip: Rate
+    """Largest Euclidean norm of what a client changes of the model; a longer change is shortened to it."""
+    noise: NotNegative
+    """Standard deviation of the noise on the clients' sum, in units of clip; 0 clips only, and protects nobody."""
+    delta: Annotated[float, Field(gt=0, lt=1)] = 1e-5
+    """Probability with which epsilon, the bound that is recorded, may not hold; less than one in the clients."""
+
+
 class JobSpec(Section):
     """A job: everything that decides the numbers of a run."""
 
@@ -386,6 +419,10 @@ class JobSpec(Section):
     """When the server steps."""
     communication: Communication = Communication()
     """What clients upload."""
+    faults: Faults | None = None
+    """What goes wrong on purpose; without the section, nothing."""
+    privacy: Privacy | None = None
+    """Clipped clients and a noised mean; without the section, none."""
     server: Server = Server()
     """Evaluation and patience."""
     results: Results = Results()

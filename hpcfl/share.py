@@ -17,6 +17,7 @@ from hpcfl.core import Job, Program, first_line
 from hpcfl.errors import JobError, TrainingError
 from hpcfl.family import Family
 from hpcfl.flat import largest
+from hpcfl.halving import attempt
 from hpcfl.messages import Order
 from hpcfl.sums import LIMIT, TOGETHER, ExactSum, FloatSum
 from hpcfl.training import Trainer
@@ -130,7 +131,7 @@ class Share:
         begin = perf_counter()
         steps, loss = 0, math.nan
         try:
-            uploads, fit = self._trainer.train(job, self._order.sent(job))
+            uploads, fit = attempt(self._trainer, job, self._order.sent(job))
             steps, loss = fit.steps, fit.loss.item() / max(1, fit.examples)
             reason = self._unfit(uploads, loss if fit.measures else 0.0, job)
             if reason is None:

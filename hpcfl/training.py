@@ -116,6 +116,8 @@ class Trainer:
         self.batch_size = world.batch_size
         self.fit: Callable[[Trainer, Client, dict[str, Tensor]], Fit] = Fit
         """Makes the `fit` of a job: another one where its steps are captured."""
+        self.splits = False
+        """Whether a job for which memory is short is tried once more, in halves."""
         self.stacks = False
         """Whether the learners of a client are trained as one program."""
         self._world, self._parts, self._held_out, self._test = world, parts, held_out, test
@@ -182,15 +184,15 @@ class Trainer:
         """A new one of the module's trained parameters."""
         return self.recipe.optimizer([parameter for parameter in self.module.parameters() if parameter.requires_grad])
 
-    def train(self, job: Job, sent: dict[str, Tensor]) -> tuple[dict[str, Tensor], Fit]:
+    def train(self, job: Job, sent: dict[str, Tensor], again: type[Fit] | None = None) -> tuple[dict[str, Tensor], Fit]:
         """What the job uploads, and its counts of steps, samples and loss.
 
-        The uploads are valid until `stay` more were trained.
+        The uploads are valid until `stay` more were trained. `again`: it is tried once more, by this other `fit`.
         """
         version = self.of(job.client)
-        version._turn = (version._turn + 1) % version._turns
-        client = version.client(job, self.homes.begin(job.client))
-        fit = version._begin(client, sent)
+        version._turn = (version._turn + (again is None)) % version._turns
+        client = version.client(job, self.homes.begin(job.client, again=again is not None))
+        fit = version._begin(client, sent, again)
         return self.strategy.local(fit, sent, client), fit
 
     def keep(self, fit: Fit) -> None:
@@ -220,14 +222,14 @@ class Trainer:
             self._tried = w.clone(), self.evaluate(w, self._test, self._test_batch_size)
         return self._tried[1]
 
-    def _begin(self, client: Client, sent: dict[str, Tensor]) -> Fit:
+    def _begin(self, client: Client, sent: dict[str, Tensor], fit: type[Fit] | None = None) -> Fit:
         """The module as it was at first but for its vector, in training mode, with the job's own random numbers."""
         self.seed(client)
         for tensor, first in self._constants:
             tensor.copy_(first)
         if not self.module.training:  # it goes through all of its parts
             self.module.train()
-        return self.fit(self, client, sent)
+        return (fit or self.fit)(self, client, sent)
 
     def seed(self, client: Client) -> None:
         """Begin torch's own random numbers of the client's job."""

@@ -61,4 +61,5 @@ class WallClock:
     def _waits(self, job: Job) -> float:
         """Seconds that the device model adds to a job: until the client is there, its transfers, its delay."""
         devices = self._world.devices
-        return devices.wait(job.client, job.start) + devices.duration(job.client, 0, self._world.travels(job.version))
+        lasts = devices.duration(job.client, 0, self._world.travels(job.version)) + devices.lateness(*job.key)
+        return devices.wait(job.client, job.start) + lasts

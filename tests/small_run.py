@@ -27,8 +27,8 @@ def round_row(step):
         "step": step, "time": 1.5 * step, "wall": 0.25 * step, "accuracy": 1 - 1 / (step + 1), "loss": 1 / step,
         "client_accuracy": 1 - 1 / (step + 2), "client_accuracy_low": 0.25, "unseen_accuracy": 0.125,
         "client_loss": 3 / step, "train_loss": 2 / step, "examples": 10, "clients": 2, "failures": 0,
-        "staleness": 0.5, "bytes_up": 2**40, "bytes_down": 40, "client_bytes_up": 80, "client_bytes_down": 80,
-        "training": 0.5, "communicating": 0.25,
+        "epsilon": 0.75 * step, "staleness": 0.5, "bytes_up": 2**40, "bytes_down": 40,
+        "client_bytes_up": 80, "client_bytes_down": 80, "training": 0.5, "communicating": 0.25,
         "aggregating": 0.125, "evaluating": 0.0625,
     }  # fmt: skip
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from hpcfl.analysis.tables import Run, table, within
 from hpcfl.errors import ResultError
+from hpcfl.results.format import COMBINED
 
 __all__ = ["AXES", "PARTS", "averaged", "behind", "binned", "evaluated", "held", "last_own", "shares", "spent"]
 
@@ -77,7 +78,7 @@ def held(run: Run) -> tuple[np.ndarray, list[str]]:
 def behind(run: Run, rounds: tuple[int, int] | None = None) -> np.ndarray:
     """(updates,) the staleness of each update that was combined."""
     events = table(run, "events", "step", "version", "status")
-    used = (events["status"] == "ok") & within(events["step"], rounds)
+    used = np.isin(events["status"], COMBINED) & within(events["step"], rounds)
     if not used.any():
         raise ResultError(f"{run.path} has no updates{f' in rounds {rounds[0]} to {rounds[1]}' if rounds else ''}")
     return (events["step"] - 1 - events["version"])[used]

@@ -11,6 +11,7 @@ from matplotlib.collections import PolyCollection
 from hpcfl.analysis.tables import Run, table, within
 from hpcfl.analysis.timeline import LOST, Jobs, Lanes, jobs, laid
 from hpcfl.plots.style import COLOURS, colours, in_seconds, legend
+from hpcfl.results.format import COMBINED
 
 __all__ = ["gantt"]
 
@@ -66,7 +67,7 @@ def _boxes(found: Jobs, places: np.ndarray) -> np.ndarray:
 
 def _kinds(found: Jobs, by: str) -> dict[str, tuple[np.ndarray, Any, str | None]]:
     """Label -> which jobs, their colour and hatching: those combined, and the lost by their end."""
-    good = found.status == "ok"
+    good = np.isin(found.status, COMBINED)
     kinds: dict[str, tuple[np.ndarray, Any, str | None]] = {}
     if by == "client":
         ranks = np.unique(found.rank[good])

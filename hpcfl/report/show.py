@@ -11,7 +11,7 @@ from rich.text import Text
 from hpcfl.report.metrics import metrics
 from hpcfl.report.sharing import sharing, versions
 from hpcfl.results import Reader, open_results
-from hpcfl.results.format import STATUS
+from hpcfl.results.format import COMBINED, STATUS
 
 __all__ = ["show"]
 
@@ -19,6 +19,7 @@ BARS = 10
 """Most bars of the staleness histogram."""
 ROWS = 20
 
+UNSEEN = "unseen_accuracy"
 OWN = ("client_accuracy", "client_accuracy_low")
 
 PARTS = ("training", "communicating", "aggregating", "evaluating")
@@ -75,7 +76,13 @@ def summary(run: Reader) -> Table:
     if len(asked := np.flatnonzero(~np.isnan(own))):
         last = asked[-1]
         fact(table, "clients' own", f"{own[last]:.4f} on their held-out samples, nine of ten at least {low[last]:.4f}")
+    unseen = run.rounds[UNSEEN] if UNSEEN in run.rounds else np.zeros(0)
+    if len(asked := np.flatnonzero(~np.isnan(unseen))):
+        fact(table, "never trained", f"{unseen[asked[-1]]:.4f} on the held-out samples of clients that only adapt")
     fact(table, "strategy", component(job.get("strategy")))
+    if privacy := job.get("privacy"):
+        spent = f"epsilon {run.rounds['epsilon'][-1]:.4g} at delta {privacy['delta']:g}" if len(step) else "nothing yet"
+        fact(table, "privacy", f"{spent} (clip={privacy['clip']:g}, noise={privacy['noise']:g})")
     models = (job.get("client") or {}).get("models") or [job.get("model")]
     fact(table, "model", ", ".join(component(model) for model in models))
     fact(table, "data", component(job.get("data")))
@@ -85,6 +92,8 @@ def summary(run: Reader) -> Table:
         examples = run.clients["examples"] if "examples" in run.clients else np.zeros(0, np.int64)
         each = f", {examples.min():,} to {examples.max():,} examples each" if len(examples) else ""
         fact(table, "clients", f"{len(run.clients['client']):,}{each}")
+    if "byzantine" in run.clients and (liars := int(run.clients["byzantine"].sum())):
+        fact(table, "Byzantine", f"{liars:,} of them: {component(job['faults']['attack'])}")
     fact(table, "local training", _settings(job.get("client"), ("epochs", "batch_size", "lr")))
     fact(table, "seed", job.get("seed"))
     launcher, ranks = environment.get("launcher"), environment.get("ranks")
@@ -126,10 +135,11 @@ def rounds(run: Reader) -> Table:
         "train loss": ("train_loss", "{:.4f}"),
         "clients": ("clients", "{:d}"),
         "failures": ("failures", "{:d}"),
+        "epsilon": ("epsilon", "{:.3g}"),
         "staleness": ("staleness", "{:.2f}"),
     }
     # Many a run has nothing to say in these; a file of an older version may lack them.
-    for title in ("failures", "staleness", "clients' own"):
+    for title in ("failures", "epsilon", "staleness", "clients' own"):
         if not np.nansum(columns.get(shown[title][0], 0)):
             del shown[title]
     for title in shown:
@@ -141,7 +151,7 @@ def rounds(run: Reader) -> Table:
 
 
 def failures(run: Reader) -> Table:
-    """The updates that could not be used, by how they ended and why."""
+    """The updates that could not be used, or were damaged on purpose, by how they ended and why."""
     counts = np.bincount(run.events["status"], minlength=len(STATUS))
     table = fact_table()
     for word, code in STATUS.items():
@@ -157,7 +167,7 @@ def failures(run: Reader) -> Table:
 def staleness(run: Reader) -> Table:
     """How many server steps the updates were behind; nothing for a run in which none was."""
     table = fact_table()
-    used = run.events["status"] == STATUS["ok"]
+    used = np.isin(run.events["status"], [STATUS[word] for word in COMBINED])
     behind = (run.events["step"] - 1 - run.events["version"])[used]
     if not len(behind) or not behind.max():
         return table

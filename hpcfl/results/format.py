@@ -8,7 +8,9 @@ FORMAT = "hpcfl"
 VERSION = "1.5"
 
 # The codes of /events/status. A new kind of ending gets a new number, never an old one.
-STATUS = {"ok": 0, "failed": 1, "straggler": 2, "dropped": 3}
+STATUS = {"ok": 0, "failed": 1, "straggler": 2, "dropped": 3, "corrupted": 4}
+COMBINED = ("ok", "corrupted")
+"""Those of updates that were combined."""
 
 REASON_BYTES = 256
 TEXT_BYTES = 256
@@ -37,6 +39,7 @@ ROUNDS = (
     Column("examples", "<i8", "", "training examples behind the updates that were combined"),
     Column("clients", "<i8", "", "updates that arrived and were combined"),
     Column("failures", "<i8", "", "updates that were expected and could not be used"),
+    Column("epsilon", "<f8", "", "privacy spent so far, at privacy.delta; NaN without privacy"),
     Column("staleness", "<f8", "", "mean number of steps between an update's model and the one it met"),
     Column("bytes_up", "<i8", "B", "what the ranks sent to rank 0, or to one another"),
     Column("bytes_down", "<i8", "B", "what rank 0 sent to the ranks"),
@@ -75,6 +78,7 @@ CLIENTS = {
     "delay": Column("delay", "<f8", "s", "the delay that the job gives to the client's updates"),
     "held_out": Column("held_out", "<i8", "", "samples that the client keeps back to evaluate its own model"),
     "unseen": Column("unseen", "<i8", "", "1 for a client that never trains (client.test_clients), else 0"),
+    "byzantine": Column("byzantine", "<i8", "", "1 for a client that lies on purpose (faults.byzantine), else 0"),
     "architecture": Column("architecture", None, "", "the model that the client trains"),
 }
 

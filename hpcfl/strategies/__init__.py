@@ -2,6 +2,7 @@
 
 from hpcfl.strategies.afl import AFL
 from hpcfl.strategies.apfl import APFL
+from hpcfl.strategies.bulyan import Bulyan
 from hpcfl.strategies.centralized import Centralized
 from hpcfl.strategies.cfl import CFL
 from hpcfl.strategies.dfedavg import DFedAvg
@@ -18,18 +19,21 @@ from hpcfl.strategies.fedbuff import FedBuff
 from hpcfl.strategies.feddl import FedDL
 from hpcfl.strategies.fedem import FedEM
 from hpcfl.strategies.fedlc import FedLC
+from hpcfl.strategies.fedmedian import FedMedian
 from hpcfl.strategies.fednova import FedNova
 from hpcfl.strategies.fedopt import FedOpt
 from hpcfl.strategies.fedper import FedPer
 from hpcfl.strategies.fedprox import FedProx
 from hpcfl.strategies.fedrep import FedRep
 from hpcfl.strategies.flexifed import BasicCommon, ClusteredCommon, ClusteredFL, MaxCommon
+from hpcfl.strategies.krum import Krum, MultiKrum
 from hpcfl.strategies.l2sgd import L2SGD
 from hpcfl.strategies.pfedme import PFedMe
 from hpcfl.strategies.qffl import QFFL
 from hpcfl.strategies.scaffold import Scaffold
 from hpcfl.strategies.standalone import Standalone
 from hpcfl.strategies.stepasync import StepAsync
+from hpcfl.strategies.trimmedmean import TrimmedMean
 from hpcfl.strategies.twafl import TWAFL
 
 __all__ = [
@@ -41,6 +45,7 @@ __all__ = [
     "STRATEGIES",
     "TWAFL",
     "BasicCommon",
+    "Bulyan",
     "Centralized",
     "ClusteredCommon",
     "ClusteredFL",
@@ -59,17 +64,21 @@ __all__ = [
     "FedDL",
     "FedEM",
     "FedLC",
+    "FedMedian",
     "FedNova",
     "FedOpt",
     "FedPer",
     "FedProx",
     "FedRep",
     "FedYogi",
+    "Krum",
     "MaxCommon",
+    "MultiKrum",
     "PFedMe",
     "Scaffold",
     "Standalone",
     "StepAsync",
+    "TrimmedMean",
 ]
 
 STRATEGIES = {
@@ -85,6 +94,11 @@ STRATEGIES = {
     "fedopt": FedOpt,
     "qffl": QFFL,
     "afl": AFL,
+    "fedmedian": FedMedian,
+    "trimmed_mean": TrimmedMean,
+    "krum": Krum,
+    "multi_krum": MultiKrum,
+    "bulyan": Bulyan,
     "fedbn": FedBN,
     "feddl": FedDL,
     "fedem": FedEM,

@@ -27,7 +27,7 @@ def test_the_tables_of_a_run_come_back_exactly(write):
     assert list(run.events) == [column.name for column in EVENTS]
     assert run.events["client"].tolist() == [1, 0] * 4
     assert run.events["status"].tolist() == ["failed", "ok"] * 4
-    assert list(run.events["status"].cat.categories) == ["ok", "failed", "straggler", "dropped"]
+    assert list(run.events["status"].cat.categories) == ["ok", "failed", "straggler", "dropped", "corrupted"]
     assert run.failures["reason"].tolist() == ["no 1", "no 2", "no 3", "no 4"]
     assert list(run.clients) == ["client", "examples", "delay", "held_out", "architecture"]
     assert run.clients["architecture"].tolist() == CLIENTS["architecture"].tolist()
@@ -92,8 +92,9 @@ def test_other_tables_of_many_runs(write, tmp_path):
     paths = [write("a"), write("b", JOB | {"seed": 4})]
     events = hpcfl.load(paths, "events")
     assert list(events)[:3] == ["run", "seed", "step"]
-    assert events["status"].cat.categories.tolist() == ["ok", "failed", "straggler", "dropped"]
-    assert events["status"].value_counts().to_dict() == {"ok": 8, "failed": 8, "straggler": 0, "dropped": 0}
+    assert events["status"].cat.categories.tolist() == ["ok", "failed", "straggler", "dropped", "corrupted"]
+    counts = {"ok": 8, "failed": 8, "straggler": 0, "dropped": 0, "corrupted": 0}
+    assert events["status"].value_counts().to_dict() == counts
     assert hpcfl.load(paths, "classes")["dog"].tolist() == [2, 0, 2, 0]
     with pytest.raises(
         ResultError, match="no table 'round'; there are rounds, events, failures, clients, classes, own"

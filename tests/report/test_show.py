@@ -92,13 +92,28 @@ def test_how_it_went(tmp_path):
 def test_the_clients_own_models_are_told_where_there_are_any(tmp_path):
     with Writer(tmp_path / "run.h5") as writer:
         writer.start("", JOB, ENVIRONMENT, {"examples": np.array([5, 9])})
-        writer.step(row(1, 0.5) | {"client_accuracy": 0.625, "client_accuracy_low": 0.25})
+        own = {"client_accuracy": 0.625, "client_accuracy_low": 0.25, "unseen_accuracy": 0.125}
+        writer.step(row(1, 0.5) | own)
         writer.step(row(2, 0.75))
     text = shown(tmp_path / "run.h5")
     assert "clients' own 0.6250 on their held-out samples, nine of ten at least 0.2500" in text
+    assert "never trained 0.1250 on the held-out samples of clients that only adapt" in text
     assert "accuracy clients' own loss" in text
     write(tmp_path / "other.h5", [0.5])
     assert "clients' own" not in shown(tmp_path / "other.h5")
+
+
+def test_privacy_is_told_where_it_is_spent(tmp_path):
+    spending = {**JOB, "privacy": {"clip": 0.5, "noise": 4.0, "delta": 1e-5}}
+    with Writer(tmp_path / "run.h5") as writer:
+        writer.start("", spending, ENVIRONMENT, {"examples": np.array([5, 9])})
+        writer.step(row(1, 0.5) | {"epsilon": 0.25})
+        writer.step(row(2, 0.75) | {"epsilon": 0.4375})
+    text = shown(tmp_path / "run.h5")
+    assert "privacy epsilon 0.4375 at delta 1e-05 (clip=0.5, noise=4)" in text
+    assert "failures" not in text and " epsilon" in text
+    write(tmp_path / "other.h5", [0.5])
+    assert "epsilon" not in shown(tmp_path / "other.h5")
 
 
 def test_staleness_is_summed_up(tmp_path):

@@ -48,6 +48,11 @@ NEUTRAL = {
     "fedyogi": {"strategy": {"lr": 2e4, "adaptivity": 1e4, "beta_1": 0.0}},
     "fedadagrad": {"strategy": {"lr": 2e4, "adaptivity": 1e4}},
     "fedopt": {"strategy": {"optimizer": {"name": "sgd", "lr": 1.0}}},
+    "fedmedian": ONE_CLIENT,
+    "trimmed_mean": {**EQUAL_SIZES, "strategy": {"beta": 0.0}},
+    "krum": ONE_CLIENT,
+    "multi_krum": {},
+    "bulyan": EQUAL_SIZES,
     "fedbn": {},
     "feddl": {"strategy": {"n_clusters": 1}, "schedule": {"c_ratio": 1.0}},
     "fedem": {"strategy": {"n_learners": 1}},
@@ -85,6 +90,15 @@ OTHER = {
     "fedyogi": {},
     "fedadagrad": {},
     "fedopt": {"strategy": {"optimizer": {"name": "torch.optim.Adam", "lr": 0.01}}},
+    "fedmedian": {},
+    "trimmed_mean": {"strategy": {"beta": 0.4}},
+    "krum": {},
+    "multi_krum": {"strategy": {"byzantine": 1}, "schedule": {"c_ratio": 1.0}},
+    "bulyan": {
+        "partition": {"name": "iid", "clients": 7},
+        "strategy": {"byzantine": 1},
+        "schedule": {"c_ratio": 1.0},
+    },
     "fedbn": {"model": "diary.Normed"},
     "feddl": {"strategy": {"alpha": 0.5}},
     "fedem": {},
@@ -105,7 +119,7 @@ FAMILIES = {"clustered_fl", "basic_common", "clustered_common", "max_common"}
 """Algorithms that are another than FedAvg only where the clients' architectures differ (test_flexifed.py)."""
 SERVER_STEPS = {"fedavgm", "fedadam", "fedyogi", "fedadagrad", "fedopt"}
 ROUNDED = {"fedasync", "fedbuff", "stepasync", "twafl", "fednova", "scaffold", "feddl", "qffl", "afl", "pfedme", "cfl"}
-ROUNDED |= {"dfedem", "dfedavg"} | SERVER_STEPS
+ROUNDED |= {"dfedem", "dfedavg", "trimmed_mean", "multi_krum", "bulyan"} | SERVER_STEPS
 """Equal to FedAvg but for rounding: they take the mean in float32 on the server, FedAvg in fixed point; or they add to
 the old model what others replace it by."""
 
@@ -199,7 +213,8 @@ def test_hooks_leave_what_they_are_given_alone(name):
     pool.submit(jobs, sent.__getitem__)
     cohort = pool.collect(Step(1, 1.0, tuple(jobs), ()))
     assert len(cohort) == len(jobs)
-    uploads = {**cohort.means, **{f"each {key}": value for key, value in cohort.each.items()}}
+    each = {f"{key} {row}": value for key, rows in cohort.each.items() for row, value in enumerate(rows)}
+    uploads = {**cohort.means, **each}
     uploads_before = copy.deepcopy(uploads)
     combined = strategy.combine(state, cohort)
     assert not torch.equal(combined["w"], before["w"])

@@ -1,0 +1,143 @@
+"""Clients that lie and updates that are damaged, on purpose: whoever is hit follows from the seed alone.
+
+    sign_flip: w_k = w - scale d_k;   noise: w_k = w + N(0, std^2 I);   label_flip: trained on labels c - 1 - y
+
+of c classes, where an honest client changes w by d_k. As in Blanchard et al. 2017 (noise) and Li et al. 2019, AAAI.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+import numpy as np
+from annotated_types import Gt
+
+from hpcfl.core import Job
+from hpcfl.errors import JobError
+from hpcfl.rng import seed64, stream
+from hpcfl.schema import Faults
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["ATTACKS", "LabelFlip", "Noise", "SignFlip", "afflict", "byzantine", "damaged", "unmeasured"]
+
+MODEL, CHANGE = "w", "change"
+"""The uploads in which a client can lie: a model, by its difference from the one that was sent, and a difference."""
+BITS = 1000
+"""A damaged upload has one bit turned in one of so many numbers, in one number at least."""
+
+
+@dataclass(frozen=True)
+class SignFlip:
+    """The client goes the other way."""
+
+    scale: Annotated[float, Gt(0)] = 1.0
+    """How many times as far."""
+
+    def __call__(self, change: Tensor, rng: np.random.Generator) -> Tensor:
+        return change * -self.scale
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The client sends random numbers instead of what it learnt."""
+
+    std: Annotated[float, Gt(0)] = 1.0
+    """Their standard deviation; weights of a model are mostly below 0.1."""
+
+    def __call__(self, change: Tensor, rng: np.random.Generator) -> Tensor:
+        return change.new_tensor(rng.standard_normal(change.numel(), dtype="float32")).view_as(change) * self.std
+
+
+@dataclass(frozen=True)
+class LabelFlip:
+    """The client trains as it should, on wrong labels."""
+
+    def labels(self, labels: Tensor, classes: int) -> Tensor:
+        return classes - 1 - labels
+
+
+ATTACKS = {"sign_flip": SignFlip, "noise": Noise, "label_flip": LabelFlip}
+
+
+def byzantine(faults: Faults | None, seed: int, clients: int) -> frozenset[int]:
+    """Which of the clients lie: the share of them, to the nearest whole client."""
+    count = round(faults.byzantine * clients) if faults else 0
+    return frozenset(stream(seed, "byzantine").choice(clients, count, replace=False).tolist())
+
+
+def damaged(faults: Faults | None, seed: int, job: Any) -> bool:
+    """Whether the update of a job, or of the client at work on it, is damaged on its way."""
+    if not faults or not faults.corrupt:
+        return False
+    client = job.client if isinstance(job, Job) else job.id
+    return seed64(seed, "corrupt", client, job.version, job.visit) < faults.corrupt * 2.0**63
+
+
+class Faulty:
+    """Goes before an algorithm: some of its clients lie in what they upload, and some uploads are damaged."""
+
+    faults: ClassVar[Faults]
+    attack: ClassVar[Any]
+    liars: ClassVar[frozenset[int]]
+
+    def local(self, fit: Any, sent: dict[str, Tensor], client: Any) -> dict[str, Tensor]:
+        uploads = dict(super().local(fit, sent, client))
+        if client.id in self.liars and callable(self.attack):
+            base, rng = client.part(sent[MODEL]) if MODEL in uploads else None, client.stream("attack")
+            for name in [name for name in (MODEL, CHANGE) if name in uploads]:
+                lie = self.attack(uploads[name] - base if name == MODEL else uploads[name], rng)
+                uploads[name] = base + lie if name == MODEL else lie
+        if damaged(self.faults, client.seed, client):
+            rng = client.stream("damage")
+            uploads = {name: with_bits_turned(uploads[name], rng) for name in sorted(uploads)}
+        return uploads
+
+
+class Mislabelled(Faulty):
+    """A `Faulty` one whose liars train on wrong labels."""
+
+    def loss(self, logits: Tensor, labels: Tensor, client: Any) -> Tensor:
+        if client.id in self.liars:
+            labels = self.attack.labels(labels, logits.shape[1])
+        return super().loss(logits, labels, client)
+
+
+def unmeasured(uploads: Mapping[str, str]) -> str:
+    """Why no change of a client's is known from these uploads; empty if one is."""
+    if uploads.get(MODEL) == "neighbours":
+        return "the algorithm's clients send their models to neighbours, and start from none that was sent to them"
+    if not {MODEL, CHANGE} & uploads.keys():
+        return f"the algorithm uploads {', '.join(uploads)}, and neither a model {MODEL!r} nor a {CHANGE!r}"
+    return ""
+
+
+def with_bits_turned(value: Tensor, rng: np.random.Generator) -> Tensor:
+    """A copy of an upload, damaged."""
+    numbers = value.detach().float().cpu().numpy().copy().reshape(-1)
+    hit = rng.integers(0, numbers.size, max(1, numbers.size // BITS))
+    bits = numbers.view(np.uint32)
+    np.bitwise_xor.at(bits, hit, np.uint32(1) << rng.integers(0, 32, len(hit), dtype=np.uint32))
+    return value.new_tensor(numbers).view_as(value)
+
+
+def afflict(strategy: Any, faults: Faults, attack: Any, seed: int, clients: int) -> Any:
+    """The algorithm with the job's faults among its clients; JobError if its clients cannot lie so."""
+    if not (callable(attack) or hasattr(attack, "labels")):
+        raise JobError(
+            f"faults.attack = {faults.attack.name!r}: gives a {type(attack).__name__}, which can neither be called "
+            "with a change and a generator nor has `labels`"
+        )
+    liars = byzantine(faults, seed, clients)
+    if liars and callable(attack) and (missing := unmeasured(strategy.uploads)):
+        raise JobError(
+            f"faults.attack = {faults.attack.name!r}: {missing}, so that clients cannot lie; valid: label_flip"
+        )
+    kind, mislabels = type(strategy), liars and hasattr(attack, "labels")
+    own = {"faults": faults, "attack": attack, "liars": liars}
+    faulty = object.__new__(type(kind.__name__, (Mislabelled if mislabels else Faulty, kind), own))
+    vars(faulty).update(vars(strategy))  # a frozen dataclass has no other way in
+    return faulty
