@@ -54,21 +54,9 @@ from hpcfl.training import Trainer
 __all__ = ["Parts", "assemble", "choose_device"]
 
 HOOKS = (
-    "uploads",
-    "pooled",
-    "init",
-    "send",
-    "combine",
-    "local",
-    "loss",
-    "correct",
-    "personal",
-    "predict",
-    "private",
-    "travels",
-    "recorded",
-    "mixing",
-)
+    "uploads", "pooled", "init", "send", "combine", "local", "base", "loss", "correct", "personal", "predict",
+    "private", "travels", "recorded", "mixing",
+)  # fmt: skip
 UPLOADS = ("examples", "clients", "each", "bytes", "neighbours")
 
 

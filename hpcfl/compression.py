@@ -16,15 +16,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol
 from annotated_types import Ge, Gt, Le
 
 from hpcfl.errors import JobError
+from hpcfl.overlay import CHANGE, MODEL, bases, overlay
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
 __all__ = ["COMPRESSIONS", "Compression", "feed_back"]
-
-MODEL, CHANGE = "w", "change"
-"""The uploads that are compressed: a model, as its difference from the one that was sent, and a difference."""
 
 
 class Compression(Protocol):
@@ -128,14 +126,15 @@ class Feedback:
 
     def local(self, fit: Any, sent: dict[str, Tensor], client: Any) -> dict[str, Tensor]:
         uploads = dict(super().local(fit, sent, client))
-        base = client.part(sent[MODEL]) if MODEL in uploads else None
-        for name in [name for name in (MODEL, CHANGE) if name in uploads and uploads[name].numel()]:
-            y = uploads[name] - base if name == MODEL else uploads[name]
+        for name, base in bases(self, uploads, sent, client).items():
+            y = uploads[name] - base
+            if not y.numel():
+                continue
             if (kept := f"left of {name}") in client.state:
                 y = y + client.state[kept]
             arrives = self.compression(y.flatten(), client.stream(f"compression of {name}")).view_as(y)
             client.state[kept] = y - arrives
-            uploads[name] = base + arrives if name == MODEL else arrives
+            uploads[name] = base + arrives
         return uploads
 
 
@@ -151,7 +150,4 @@ def feed_back(strategy: Any, name: str, compression: Compression) -> Any:
             f"communication.compression = {name!r}: the algorithm's clients send their models to neighbours, who do "
             "not know the model that a compressed difference would start from"
         )
-    kind = type(strategy)
-    compressed = object.__new__(type(kind.__name__, (Feedback, kind), {"compression": compression}))
-    vars(compressed).update(vars(strategy))  # a frozen dataclass has no other way in
-    return compressed
+    return overlay(strategy, Feedback, compression=compression)

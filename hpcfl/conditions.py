@@ -6,7 +6,8 @@ from typing import Any
 
 from hpcfl.components import make
 from hpcfl.compression import feed_back
-from hpcfl.faults import ATTACKS, afflict
+from hpcfl.errors import JobError
+from hpcfl.faults import ATTACKS, afflict, damage
 from hpcfl.federation import build_compression
 from hpcfl.limits import limit
 from hpcfl.privacy import make_private
@@ -17,17 +18,29 @@ __all__ = ["impose"]
 
 
 def impose(spec: JobSpec, strategy: Any, clients: int) -> Any:
-    """The algorithm under the job's conditions; lies are limited, clipped and compressed as any upload is."""
+    """The algorithm under the job's conditions: lies are compressed, limited and clipped as any upload is, and what is
+    damaged is what travels."""
+    if spec.client.app and spec.client.out_of_memory == "split":
+        raise JobError("client.out_of_memory = 'split': client.app cuts its own batches; valid: fail")
     if spec.faults:
         attack = make("faults.attack", spec.faults.attack, ATTACKS)
+        if spec.client.app and spec.faults.byzantine and hasattr(attack, "labels"):
+            raise JobError(
+                f"faults.attack = {spec.faults.attack.name!r}: client.app trains on its own labels; valid: sign_flip, "
+                "noise"
+            )
         strategy = afflict(strategy, spec.faults, attack, spec.seed, clients)
+    given = spec.communication.compression.name
+    if given != "none":
+        strategy = feed_back(strategy, given, build_compression(spec))
+    if spec.faults:
+        strategy = damage(strategy, spec.faults)
     if spec.server.max_norm is not None:
         strategy = limit(strategy, spec.server.max_norm)
     if spec.privacy:
         able = [name for name, other in STRATEGIES.items() if averages_models(other)]
-        return make_private(strategy, spec, able)
-    given = spec.communication.compression.name
-    return strategy if given == "none" else feed_back(strategy, given, build_compression(spec))
+        strategy = make_private(strategy, spec, able)
+    return strategy
 
 
 def averages_models(kind: Any) -> bool:

@@ -21,7 +21,7 @@ from hpcfl.answers import Answer, send_answer
 from hpcfl.checkpoint.vault import Report, Vault, home
 from hpcfl.core import Cohort, Job, Send, Step, Update, World, shares
 from hpcfl.errors import JobError
-from hpcfl.messages import IDLE, STOP, Keep, Order, hear_order
+from hpcfl.messages import IDLE, STOP, Keep, Order, alike, hear_order
 from hpcfl.share import Share, Sums, examine, places
 from hpcfl.tenders import Queue, Tenders
 from hpcfl.training import Trainer
@@ -265,8 +265,8 @@ class Farm:
             values = [uploads[name].to(device) for _, uploads in arrived]
             if not values:
                 continue
-            if how == "bytes":
-                each[name] = values
+            if how == "bytes":  # which came as float32
+                each[name] = alike([value.to(torch.uint8) for value in values])
                 continue
             if how == "each":
                 if len({value.shape for value in values}) > 1:

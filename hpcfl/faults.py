@@ -16,16 +16,15 @@ from annotated_types import Gt
 
 from hpcfl.core import Job
 from hpcfl.errors import JobError
+from hpcfl.overlay import CHANGE, MODEL, bases, overlay
 from hpcfl.rng import seed64, stream
 from hpcfl.schema import Faults
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["ATTACKS", "LabelFlip", "Noise", "SignFlip", "afflict", "byzantine", "damaged", "unmeasured"]
+__all__ = ["ATTACKS", "LabelFlip", "Noise", "SignFlip", "afflict", "byzantine", "damage", "damaged", "unmeasured"]
 
-MODEL, CHANGE = "w", "change"
-"""The uploads in which a client can lie: a model, by its difference from the one that was sent, and a difference."""
 BITS = 1000
 """A damaged upload has one bit turned in one of so many numbers, in one number at least."""
 
@@ -78,22 +77,17 @@ def damaged(faults: Faults | None, seed: int, job: Any) -> bool:
 
 
 class Faulty:
-    """Goes before an algorithm: some of its clients lie in what they upload, and some uploads are damaged."""
+    """Goes before an algorithm: some of its clients lie in what they upload."""
 
-    faults: ClassVar[Faults]
     attack: ClassVar[Any]
     liars: ClassVar[frozenset[int]]
 
     def local(self, fit: Any, sent: dict[str, Tensor], client: Any) -> dict[str, Tensor]:
         uploads = dict(super().local(fit, sent, client))
         if client.id in self.liars and callable(self.attack):
-            base, rng = client.part(sent[MODEL]) if MODEL in uploads else None, client.stream("attack")
-            for name in [name for name in (MODEL, CHANGE) if name in uploads]:
-                lie = self.attack(uploads[name] - base if name == MODEL else uploads[name], rng)
-                uploads[name] = base + lie if name == MODEL else lie
-        if damaged(self.faults, client.seed, client):
-            rng = client.stream("damage")
-            uploads = {name: with_bits_turned(uploads[name], rng) for name in sorted(uploads)}
+            rng = client.stream("attack")
+            for name, base in bases(self, uploads, sent, client).items():
+                uploads[name] = base + self.attack(uploads[name] - base, rng)
         return uploads
 
 
@@ -104,6 +98,20 @@ class Mislabelled(Faulty):
         if client.id in self.liars:
             labels = self.attack.labels(labels, logits.shape[1])
         return super().loss(logits, labels, client)
+
+
+class Damaged:
+    """Goes before an algorithm: some uploads are damaged on their way, which their clients do not know."""
+
+    faults: ClassVar[Faults]
+
+    def local(self, fit: Any, sent: dict[str, Tensor], client: Any) -> dict[str, Tensor]:
+        uploads = dict(super().local(fit, sent, client))
+        if damaged(self.faults, client.seed, client):
+            rng = client.stream("damage")
+            for name in sorted(name for name, value in uploads.items() if value.is_floating_point()):
+                uploads[name] = with_bits_turned(uploads[name], rng)
+        return uploads
 
 
 def unmeasured(uploads: Mapping[str, str]) -> str:
@@ -125,7 +133,7 @@ def with_bits_turned(value: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def afflict(strategy: Any, faults: Faults, attack: Any, seed: int, clients: int) -> Any:
-    """The algorithm with the job's faults among its clients; JobError if its clients cannot lie so."""
+    """The algorithm with the job's liars among its clients; JobError if its clients cannot lie so."""
     if not (callable(attack) or hasattr(attack, "labels")):
         raise JobError(
             f"faults.attack = {faults.attack.name!r}: gives a {type(attack).__name__}, which can neither be called "
@@ -136,8 +144,10 @@ def afflict(strategy: Any, faults: Faults, attack: Any, seed: int, clients: int)
         raise JobError(
             f"faults.attack = {faults.attack.name!r}: {missing}, so that clients cannot lie; valid: label_flip"
         )
-    kind, mislabels = type(strategy), liars and hasattr(attack, "labels")
-    own = {"faults": faults, "attack": attack, "liars": liars}
-    faulty = object.__new__(type(kind.__name__, (Mislabelled if mislabels else Faulty, kind), own))
-    vars(faulty).update(vars(strategy))  # a frozen dataclass has no other way in
-    return faulty
+    mislabels = liars and hasattr(attack, "labels")
+    return overlay(strategy, Mislabelled if mislabels else Faulty, attack=attack, liars=liars)
+
+
+def damage(strategy: Any, faults: Faults) -> Any:
+    """The algorithm with some of its clients' uploads damaged, if the job has such."""
+    return overlay(strategy, Damaged, faults=faults) if faults.corrupt else strategy

@@ -27,9 +27,11 @@ SIX = (
 )  # fmt: skip
 MESSAGES = ("configure_train", "aggregate_train", "configure_evaluate", "aggregate_evaluate")
 """The methods of Flower's strategies on messages, `flwr.serverapp.strategy`."""
+CLIPPED = ("DPFedAvg", "DifferentialPrivacyClientSide")
+"""How the names of flwr's strategies begin whose clients clip what they bring."""
 START = ("train_config", "evaluate_config", "evaluate_fn")
 """What such a strategy is told when it starts, in place of its constructor."""
-MEAN = "weighted_mean"
+MEAN, MU = "weighted_mean", "proximal_mu"
 
 
 def adapt(spec: JobSpec) -> Adapter | None:
@@ -72,7 +74,12 @@ def adapted(spec: JobSpec) -> Adapter | None:
         speech = (lambda arrays, names: Messages(make(arrays), names, **start)), OURS
     if spec.client.app:
         return Hosting(*speech, hosted(spec, mean))
-    proximal = "proximal_mu" in inspect.signature(kind).parameters
+    if any(base.__name__.startswith(CLIPPED) for base in kind.__mro__):
+        raise JobError(
+            f"strategy = {name!r}: leaves the clipping to the clients, and hpcfl's own do not clip; give a client.app "
+            "that does, or take one that clips on the server, flwr.server.strategy.DifferentialPrivacyServerSide..."
+        )
+    proximal = MU in inspect.signature(kind).parameters or mentions(spec.strategy.params, MU)
     return (Proximal if proximal else Adapter)(*speech, mean, keeps(spec))
 
 
@@ -95,6 +102,11 @@ def hosted(spec: JobSpec, mean: bool) -> Any:
         raise JobError(f"client.test_size: client.app = {name!r} has its own data, test share included; leave it out")
     found = locate("client.app", name, {})
     return lambda names, clients: app_of(name, found, names, clients, params)
+
+
+def mentions(params: Mapping[str, Any], name: str) -> bool:
+    """Whether the name is a key of the params, or of a strategy or config inside them."""
+    return name in params or any(mentions(value, name) for value in params.values() if isinstance(value, Mapping))
 
 
 def has(given: Any, names: Sequence[str]) -> bool:

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from hpcfl.core import Job
-from hpcfl.learners import mean_loss
 from hpcfl.training import Fit, Trainer
 
 __all__ = ["Halved", "attempt"]
@@ -21,26 +20,15 @@ SHORT = ("can't allocate memory", "not enough memory", "out of memory")
 
 
 class Halved(Fit):
-    """A `fit` that computes every batch in two parts."""
+    """A `fit` that computes every batch in two parts; of several learners each by itself."""
 
-    def step(
-        self, index: Tensor, vector: Tensor, optimizer: torch.optim.Optimizer, weights: Tensor | None = None
-    ) -> None:
-        trainer, client = self._trainer, self.client
-        optimizer.zero_grad() if trainer.grad is None else trainer.grad.zero_()
+    _as_one = Fit._one_by_one
+
+    def _differentiate(self, index: Tensor, weights: Tensor | None, share: Tensor | None = None) -> None:
         parts = index.chunk(2)
         for part, own in zip(parts, weights.chunk(2) if weights is not None else [None] * len(parts)):
-            x, labels = trainer.samples.batch(part)
-            if trainer.recipe.transform:
-                x = trainer.recipe.transform(x)
-            loss = mean_loss(trainer.strategy, trainer.module(x), labels, client, own)
-            (loss * (len(part) / len(index))).backward()
-            self.loss.add_(loss.detach(), alpha=len(part))
-        if trainer.grad is not None:
-            trainer.strategy.correct(trainer.grad, vector[: len(trainer.grad)], self._start, self._sent, client)
-        optimizer.step()
-        self.examples += len(index)
-        self.steps += 1
+            share = torch.tensor(len(part) / len(index), device=self._trainer.device)
+            super()._differentiate(part, own, share)
 
 
 def attempt(trainer: Trainer, job: Job, sent: dict[str, Tensor]) -> tuple[dict[str, Tensor], Fit]:

@@ -114,7 +114,7 @@ def packaged(name: str, overrides: Sequence[str] = ()) -> JobFile:
 def _from_toml(name: str, text: str, folder: Path | None) -> Conversion:
     try:
         table: Any = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as failure:
+    except (ValueError, RecursionError) as failure:  # numbers and nestings beyond Python's limits, too
         raise JobError(f"{name}: not valid TOML: {failure}") from None
     path, key = _split(name)
     if key and not isinstance(table := table.get(key), dict):

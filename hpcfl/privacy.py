@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from hpcfl.core import Cohort, World
 from hpcfl.errors import JobError
+from hpcfl.overlay import MODEL, overlay
 from hpcfl.plan import overlaps
 from hpcfl.rng import stream
 from hpcfl.schedule import Synchronous
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Account", "build_account", "make_private"]
 
-MODEL = "w"
 ORDERS = (*range(2, 33), 40, 48, 64, 96, 128)
 """Renyi orders at which a draw of clients is accounted for: more of them lower epsilon little, and take longer."""
 
@@ -72,10 +72,8 @@ def make_private(strategy: Any, spec: JobSpec, able: list[str]) -> Any:
         raise JobError(
             f"privacy: communication.compression = {given!r} changes the clipped updates' norms; take 'none'"
         )
-    kind = type(strategy)
-    private = object.__new__(type(kind.__name__, (Private, kind), {"privacy": privacy, "seed": spec.seed}))
-    own = {name: value for name, value in vars(strategy).items() if name != "uploads"}  # clients count alike
-    vars(private).update(own)  # a frozen dataclass has no other way in
+    private = overlay(strategy, Private, privacy=privacy, seed=spec.seed)
+    vars(private).pop("uploads", None)  # clients count alike, whatever the algorithm itself has
     return private
 
 
@@ -96,7 +94,7 @@ def build_account(spec: JobSpec, schedule: Any, world: World) -> Account:
             f"privacy.delta = {spec.privacy.delta}: must be less than 1 / {world.clients}, the number of clients: "
             "with more, to publish one client's data would count as private"
         )
-    drawn = isinstance(schedule, Synchronous) and schedule.choose == "random"
+    drawn = type(schedule) is Synchronous and schedule.choose == "random"
     return Account(spec.privacy, world.clients, part(schedule.c_ratio, world.clients) if drawn else world.clients)
 
 

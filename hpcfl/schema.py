@@ -366,7 +366,7 @@ class Faults(Section):
     """Probability that a job's update is lost on its way; the server learns it when the job would have ended."""
     late: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Probability that an update comes late."""
-    delay: NotNegative = 0.0
+    delay: Annotated[NotNegative, Field(validate_default=True)] = 0.0
     """Seconds by which these are late."""
     corrupt: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Probability that an update is damaged on its way: a bit is turned in one of 1,000 of its numbers."""
@@ -374,6 +374,13 @@ class Faults(Section):
     """Share of the clients that lie in every job."""
     attack: Component = Component(name="sign_flip")
     """How they lie: sign_flip (scale), noise (std), label_flip, or the dotted path of a class like them."""
+
+    @field_validator("delay")
+    @classmethod
+    def _felt(cls, delay: float, info: ValidationInfo) -> float:
+        if info.data.get("late") and not delay:
+            raise ValueError("must be greater than 0 where faults.late is: by no seconds nothing is late")
+        return delay
 
 
 class Privacy(Section):

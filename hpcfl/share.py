@@ -124,7 +124,8 @@ class Share:
             if name in self.sums:
                 self.sums[name].add_stack(values, [self.weight(name, job) for job in program])
             else:
-                self.kept[name].extend(values.float().clone())
+                text = self._uploads[name] == "bytes"
+                self.kept[name].extend((values if text else values.float()).clone())
 
     def _train_one(self, job: Job) -> None:
         """What goes wrong is that client's failure."""

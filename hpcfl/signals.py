@@ -77,8 +77,8 @@ def _insisted(first: int, patience_s: float) -> int:
         info = signal.sigtimedwait(SIGNALS, min(left, FOREVER_S))
         if info is None or info.si_signo not in ENDS:
             continue
-        echo, heard = monotonic() - heard < ECHO_S, monotonic()
-        if asked_to_end and not echo:
+        if not asked_to_end:
+            asked_to_end, heard = True, monotonic()
+        elif monotonic() - heard >= ECHO_S:  # since the first one, or a key held down would go unheard for ever
             return info.si_signo
-        asked_to_end = True
     return first

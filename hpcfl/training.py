@@ -74,22 +74,27 @@ class Fit(Learners):
         self, index: Tensor, vector: Tensor, optimizer: torch.optim.Optimizer, weights: Tensor | None = None
     ) -> None:
         """One optimizer step on the samples at `index`, each with its weight in the mean where `weights` are given."""
-        trainer, client = self._trainer, self.client
-        x, labels = trainer.samples.batch(index)
-        if trainer.recipe.transform:
-            x = trainer.recipe.transform(x)
+        trainer = self._trainer
         if trainer.grad is None:
             optimizer.zero_grad()
         else:
             trainer.grad.zero_()
-        loss = mean_loss(trainer.strategy, trainer.module(x), labels, client, weights)
-        loss.backward()
+        self._differentiate(index, weights)
         if trainer.grad is not None:
-            trainer.strategy.correct(trainer.grad, vector[: len(trainer.grad)], self._start, self._sent, client)
+            trainer.strategy.correct(trainer.grad, vector[: len(trainer.grad)], self._start, self._sent, self.client)
         optimizer.step()
-        self.loss.add_(loss.detach(), alpha=len(index))
         self.examples += len(index)
         self.steps += 1
+
+    def _differentiate(self, index: Tensor, weights: Tensor | None, share: Tensor | None = None) -> None:
+        """Add the gradient of the samples' mean loss, or a share of it, and count the loss."""
+        trainer, client = self._trainer, self.client
+        x, labels = trainer.samples.batch(index)
+        if trainer.recipe.transform:
+            x = trainer.recipe.transform(x)
+        loss = mean_loss(trainer.strategy, trainer.module(x), labels, client, weights)
+        loss.backward(share)
+        self.loss.add_(loss.detach(), alpha=len(index))
 
 
 class Trainer:

@@ -119,6 +119,22 @@ def collected(parts, size):
     return pool.collect(Step(1, 0.0, jobs, ()))
 
 
+class Told(FedAvg):
+    """Says who it is in bytes."""
+
+    uploads = {"w": "examples", "word": "bytes"}  # noqa: RUF012
+
+    def local(self, fit, sent, client):
+        return {"w": fit(sent["w"]), "word": torch.tensor([7, client.id], dtype=torch.uint8)}
+
+
+def test_bytes_stay_bytes():
+    parts = federation(strategy=Told(), module=Small, sizes=SIZES)
+    words = collected(parts, 4).each["word"]
+    assert {word.dtype for word in words} == {torch.uint8}
+    assert [word.tolist() for word in words] == [[7, client] for client in range(6)]
+
+
 def test_a_cohort_in_programs_has_the_mean_of_the_sequential_one():
     expected, found = collected(made("plain"), None), collected(made("plain"), 4)
     assert [update.job for update in found] == [update.job for update in expected]

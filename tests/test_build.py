@@ -234,12 +234,12 @@ def test_what_neighbours_mix_needs_a_home_and_stays_as_it_is():
 
 
 def test_a_strategy_of_one_s_own_is_checked():
-    lacks = "pooled, init, send, combine, loss, correct, personal, predict, private, travels, recorded, mixing"
+    lacks = "pooled, init, send, combine, base, loss, correct, personal, predict, private, travels, recorded, mixing"
     assert complaint(strategy=f"{__name__}.Half") == (
         f"strategy = '{__name__}.Half': lacks {lacks}; derive it from hpcfl's FedAvg"
     )
     said = complaint(strategy=f"{__name__}.Mistaken")
-    assert "uploads['w'] = 'samples'; valid: examples, clients, each, neighbours" in said
+    assert "uploads['w'] = 'samples'; valid: examples, clients, each, bytes, neighbours" in said
 
 
 def test_the_world_is_the_job_s():

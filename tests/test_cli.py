@@ -118,7 +118,7 @@ def test_a_disk_that_fills_up_ends_the_run_and_keeps_what_was_recorded(launch: L
         # short rounds: the file grows by chunks of hundreds of rows, and the disk is missed only then
         short = ["schedule.c_ratio=0.01", "client.epochs=1", "server.evaluate_every=20000", "rounds=20000"]
         process = launch.start(1, "run", *(word for key in short for word in ("--set", key)), "--out", small / "x.h5")
-        while "accuracy" not in process.stdout.readline():
+        while "round " not in process.stdout.readline():
             assert process.poll() is None
         with (small / "filler").open("wb", buffering=0) as filler, pytest.raises(OSError, match="No space"):
             while True:

@@ -13,7 +13,7 @@ from hpcfl.errors import JobError
 from hpcfl.federation import build_devices
 from hpcfl.jobfile import JobFile
 from hpcfl.schema import JobSpec
-from hpcfl.strategies import TWAFL, FedAvg, FedBuff, Scaffold
+from hpcfl.strategies import AFL, QFFL, TWAFL, FedAvg, FedBuff, FedNova, Scaffold
 
 JOB = {
     "rounds": 3,
@@ -120,6 +120,15 @@ def test_changes_are_compressed_as_they_are_and_other_uploads_not_at_all():
         for strategy in (Scaffold(), feed_back(Scaffold(), "fp16", Half()))
     ]
     assert torch.equal(*uploads)
+
+
+@pytest.mark.parametrize("kind", [FedNova, QFFL, AFL])
+def test_only_the_change_of_what_is_no_model_is_compressed(kind):
+    parts = federation(strategy=feed_back(kind(), "topk", TopK(0.01)))
+    sent = {"w": parts.world.initial, "lam": torch.tensor([0.4, 0.3, 0.2, 0.1])}
+    uploads, fit = parts.trainer.train(parts.jobs()[0], sent)
+    change = uploads["w"] - parts.trainer.strategy.base(sent, fit.client)
+    assert change.count_nonzero() == TopK(0.01).count(len(change))
 
 
 def test_an_algorithm_keeps_its_fields_and_gets_a_home():

@@ -150,3 +150,20 @@ def test_jobs_are_done_in_order_of_their_finish_and_on_the_wall_clock_of_their_s
     ]
     pool = submitted(Farm(Solo(), parts.trainer, parts.world, True, 60.0, wall_clock), parts, jobs)
     assert [pool.arrival(1.0).client for _ in jobs] == order
+
+
+class Told(FedAvg):
+    """Says who it is in bytes, some at more length."""
+
+    uploads: ClassVar[dict[str, str]] = {"w": "examples", "word": "bytes"}
+
+    def local(self, fit, sent, client):
+        return {"w": fit(sent["w"]), "word": torch.full((1 + client.id,), 250, dtype=torch.uint8)}
+
+
+def test_bytes_stay_bytes_with_zeros_behind_the_shorter_ones():
+    parts = federation(sizes=SIZES, strategy=Told())
+    jobs = tuple(parts.jobs())
+    words = submitted(farm(parts), parts, jobs).collect(Step(1, 0.0, jobs, ())).each["word"]
+    assert {word.dtype for word in words} == {torch.uint8}
+    assert [word.tolist() for word in words] == [[250] * (1 + k) + [0] * (4 - k) for k in range(5)]

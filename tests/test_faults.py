@@ -13,16 +13,17 @@ from hpcfl import engine
 from hpcfl.build import assemble
 from hpcfl.clock import VirtualClock
 from hpcfl.collective import Collective
+from hpcfl.compression import Half, feed_back
 from hpcfl.core import Job
-from hpcfl.errors import JobError
-from hpcfl.faults import LabelFlip, Noise, SignFlip, afflict, byzantine, damaged, with_bits_turned
+from hpcfl.errors import JobError, TrainingError
+from hpcfl.faults import LabelFlip, Noise, SignFlip, afflict, byzantine, damage, damaged, with_bits_turned
 from hpcfl.federation import build_devices
 from hpcfl.jobfile import JobFile
 from hpcfl.plan import plan
 from hpcfl.results import open_results
 from hpcfl.results.format import STATUS
 from hpcfl.schema import Faults, JobSpec
-from hpcfl.strategies import FedAvg, FedBuff
+from hpcfl.strategies import AFL, QFFL, FedAvg, FedBuff, FedNova
 from hpcfl.transport.group import Solo
 
 JOB = {
@@ -93,6 +94,16 @@ def test_lies_by_hand(strategy, attack, change):
     assert w.tolist() == [1.0, -1.0]
 
 
+@pytest.mark.parametrize("kind", [FedNova, QFFL, AFL])
+def test_a_lie_is_as_long_as_the_change_whatever_the_upload_is_made_of(kind):
+    parts = federation(strategy=kind(), sizes=(6, 4))
+    job, sent = parts.jobs()[1], {"w": parts.world.initial, "lam": torch.tensor([0.7, 0.3])}
+    honest, fit = parts.trainer.train(job, sent)
+    base, honest = parts.trainer.strategy.base(sent, fit.client), honest["w"].clone()
+    lie = federation(strategy=afflict(kind(), ALL, SignFlip(), 0, 2), sizes=(6, 4)).trainer.train(job, sent)[0]["w"]
+    torch.testing.assert_close(lie - base, base - honest)
+
+
 def test_wrong_labels_are_those_of_the_liars():
     given = {"optimizer": torch.optim.SGD, "sizes": (6, 4)}
     labels = []
@@ -135,6 +146,41 @@ def test_a_damaged_upload_has_few_bits_turned():
     changed = turned[turned != 0].tolist()
     assert len(changed) == 5 and all((bits & 0xFFFFFFFF).bit_count() == 1 for bits in changed)
     assert torch.isfinite(with_bits_turned(torch.tensor(1.0), np.random.default_rng(1))).dim() == 0
+
+
+class Told(Given):
+    """The same, with a word about it, that keeps what it says at home."""
+
+    uploads = {"w": "each", "word": "bytes"}  # noqa: RUF012
+
+    def local(self, fit, sent, client):
+        return {**super().local(fit, sent, client), "word": torch.arange(4, dtype=torch.uint8)}
+
+
+def test_bytes_stay_whole():
+    uploads = damage(Told(), Faults(corrupt=1.0)).local(None, {"w": torch.zeros(2)}, Someone())
+    assert uploads["w"].tolist() != [3.0, 4.0] and uploads["word"].tolist() == [0, 1, 2, 3]
+
+
+def test_what_is_damaged_on_its_way_is_not_what_the_client_remembers():
+    given = {"faults": {"corrupt": 1.0}, "communication": {"compression": "fp16"}}
+    strategy, whole = build(**given).strategy, feed_back(FedAvg(), "fp16", Half())
+    left = []
+    for one in (strategy, whole):
+        parts = federation(strategy=one)
+        client = parts.trainer.client(parts.jobs()[0], {})
+        one.local(lambda w: w + 0.1, {"w": parts.world.initial}, client)
+        left.append(client.state["left of w"])
+    assert torch.equal(*left)
+
+
+def test_a_damaged_update_may_go_too_far():
+    strategy = build(faults={"corrupt": 1.0}, server={"max_norm": 1e-3}).strategy
+    with pytest.raises(TrainingError, match=r"server\.max_norm = 0\.001"):
+        for version in range(20):
+            client = Someone(version=version)
+            client.stream = lambda purpose, version=version: np.random.default_rng(version)
+            strategy.local(lambda w: w.clone(), {"w": torch.ones(2)}, client)
 
 
 def test_the_share_of_damaged_updates():
@@ -194,6 +240,7 @@ def test_two_runs_are_equal_and_no_faults_change_nothing():
     [
         ({"faults": {"byzantine": 1.5}}, "faults.byzantine = 1.5: "),
         ({"faults": {"drop": 1.0}}, "faults.drop = 1.0: "),
+        ({"faults": {"late": 0.1}}, "faults.delay = 0.0: must be greater than 0 where faults.late is"),
         ({"faults": {"attack": "sign_flp"}}, "faults.attack = 'sign_flp': unknown; did you mean sign_flip"),
         ({"faults": {"attack": {"name": "sign_flip", "scale": 0.0}}}, "faults.attack.scale = 0.0: "),
         ({"faults": {"attack": {"name": "noise", "sdt": 1.0}}}, "faults.attack.sdt: unknown key; did you mean std"),

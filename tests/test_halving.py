@@ -6,10 +6,10 @@ from torch import nn
 from worlds import federation
 
 from hpcfl.build import assemble
-from hpcfl.halving import Halved, is_short_of_memory
+from hpcfl.halving import Halved, attempt, is_short_of_memory
 from hpcfl.jobfile import JobFile
 from hpcfl.schema import JobSpec
-from hpcfl.strategies import Ditto, FedAvg, FedProx
+from hpcfl.strategies import Ditto, FedAvg, FedEM, FedProx
 
 SIZES = (8, 5, 12)
 
@@ -85,6 +85,18 @@ def test_samples_with_weights_are_halved_with_them():
     torch.testing.assert_close(found[0][0], found[1][0])
     assert found[0][1].item() == pytest.approx(found[1][1].item(), rel=1e-6)
     assert found[0][2:] == found[1][2:] == (1, 8)
+
+
+def test_learners_that_were_one_program_are_halved_each():
+    found = []
+    for most in (8, 4):
+        parts = short(most, FedEM(2))
+        parts.trainer.stacks, parts.trainer._test_batch_size = True, most
+        w = torch.stack([parts.world.initial, -parts.world.initial])
+        uploads, fit = attempt(parts.trainer, parts.jobs()[0], {"w": w})
+        found.append((uploads["w"].clone(), fit.steps, fit.examples))
+    torch.testing.assert_close(found[1][0], found[0][0])
+    assert found[0][1:] == found[1][1:] == (2, 16)
 
 
 @pytest.mark.parametrize(

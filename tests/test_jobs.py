@@ -12,7 +12,8 @@ from hpcfl.jobfile import packaged, read
 from hpcfl.results import open_results
 from hpcfl.sweep.file import read_sweep
 
-FILES = sorted(Path(__file__).parents[1].joinpath("jobs").rglob("*.toml"))
+FOLDER = Path(__file__).parents[1] / "jobs"
+FILES = sorted(path for path in FOLDER.rglob("*.toml") if path.name != "pyproject.toml")
 SWEEPS = [path for path in FILES if any(line.startswith(("[grid]", "[[cells]]")) for line in path.open())]
 JOBS = [path for path in FILES if path not in SWEEPS]
 LIGHT = ["rounds=2", "schedule.c_ratio=0.02", "client.epochs=1"]

@@ -30,6 +30,7 @@ LEVELS = {
     "launch": 0,
     "limits": 0,
     "memory": 0,
+    "overlay": 0,
     "pinned": 0,
     "rng": 0,
     "schema": 0,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from torch import nn
 from worlds import federation
 
 from hpcfl.build import assemble
@@ -13,7 +14,7 @@ from hpcfl.errors import JobError
 from hpcfl.jobfile import JobFile
 from hpcfl.limits import limit
 from hpcfl.schema import JobSpec
-from hpcfl.strategies import FedAvg, FedBuff, FedEM
+from hpcfl.strategies import AFL, QFFL, FedAvg, FedBuff, FedEM, FedNova
 from hpcfl.transport.group import Solo
 
 
@@ -51,6 +52,19 @@ def test_a_change_is_measured_as_it_is():
     job = parts.jobs()[0]
     with pytest.raises(Exception, match=r"its change has norm .*, more than server.max_norm = 1e-06"):
         parts.trainer.train(job, {"w": parts.world.initial})
+
+
+class Line(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Flatten(), nn.Linear(16, 3))
+
+
+@pytest.mark.parametrize("kind", [FedNova, QFFL, AFL])
+def test_what_is_no_model_is_measured_from_where_it_would_be(kind):
+    parts = federation(strategy=limit(kind(), 1e-3), rates=(1e-6,), module=Line)
+    sent = {"w": parts.world.initial, "lam": torch.tensor([0.4, 0.3, 0.2, 0.1])}
+    for job in parts.jobs():
+        parts.trainer.train(job, sent)
 
 
 def test_what_has_no_length_is_told():

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from hpcfl.errors import JobError
 from hpcfl.jobfile import JobFile
 from hpcfl.privacy import Account, make_private
 from hpcfl.rng import stream
+from hpcfl.schedule import Synchronous
 from hpcfl.schema import JobSpec, Privacy
 from hpcfl.strategies import STRATEGIES, FedAvg
 from hpcfl.transport.group import Solo
@@ -142,6 +144,19 @@ def test_the_schedule_says_how_many_are_drawn():
     everybody = build(privacy=privacy, schedule={"c_ratio": 1.0}).account.epsilon(3)
     assert drawn < by_turns == everybody
     assert build().account is None
+
+
+@dataclass(frozen=True)
+class Unlike(Synchronous):
+    """Draws as it likes, for all that the account knows."""
+
+
+def test_nothing_is_gained_from_a_draw_that_nobody_knows():
+    accountant()
+    privacy = {"clip": 1.0, "noise": 4.0}
+    everybody = build(privacy=privacy, schedule={"c_ratio": 1.0}).account.epsilon(3)
+    unlike = {"name": "test_privacy.Unlike", "c_ratio": 0.5}
+    assert build(privacy=privacy, schedule=unlike).account.epsilon(3) == everybody
 
 
 def test_without_noise_nothing_is_private():

@@ -94,12 +94,13 @@ def confused(run: Reader, step: int | None = None, trust: bool = False) -> tuple
 def _test_only(spec: JobSpec) -> JobSpec:
     """The job without all that predictions do not need: how its clients train, and when.
 
-    Nor does a file alone choose where data is kept.
+    Nor does a file alone choose where data is kept, or have it fetched. Its root stays: the data is only read there, in
+    the forms that datasets have.
     """
     return spec.model_copy(
         update={
             "data": spec.data.model_copy(
-                update={"transform": None, "stage": None, "cache": spec.data.cache is not False}
+                update={"transform": None, "stage": None, "download": False, "cache": spec.data.cache is not False}
             ),
             "partition": Partition(name="iid", clients=1),
             "client": Client(),

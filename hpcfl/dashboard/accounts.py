@@ -16,7 +16,10 @@ from sqlalchemy import delete, select
 
 from hpcfl.dashboard.database import Link, Session, User, db
 
-__all__ = ["begin", "by_session", "check", "complain", "end", "end_others", "hash_password", "make_link", "open_link"]
+__all__ = [
+    "begin", "by_session", "check", "complain", "end", "end_others", "hash_password", "make_link", "open_link",
+    "set_password",
+]  # fmt: skip
 
 SESSION_S = 7 * 86400
 """A session ends so long after its login."""
@@ -64,6 +67,12 @@ def complain(login: str, password: str) -> str:
     return ""
 
 
+def set_password(user: User, password: str) -> None:
+    """Give the person a new one, not committed; links that would give another end."""
+    user.password = hash_password(password)
+    db.session.execute(delete(Link).where(Link.user_id == user.id))
+
+
 def begin(user: User) -> None:
     """Log the person in: a new session, with nothing of the one before."""
     session.clear()
@@ -103,8 +112,10 @@ def make_link(role: str, user: User | None = None) -> str:
     administrators to come, there is one at a time."""
     number = secrets.token_urlsafe()
     db.session.execute(delete(Link).where(Link.until < time.time()))
-    if user or role == "admin":
-        db.session.execute(delete(Link).where(Link.user_id == (user.id if user else None), Link.role == role))
+    if user:
+        db.session.execute(delete(Link).where(Link.user_id == user.id))
+    elif role == "admin":
+        db.session.execute(delete(Link).where(Link.user_id.is_(None), Link.role == role))
     until = time.time() + LINK_S
     db.session.add(Link(digest=_digest(number), user_id=user.id if user else None, role=role, until=until))
     db.session.commit()

@@ -10,6 +10,7 @@ from flask.sessions import SecureCookieSessionInterface
 from flask_login import LoginManager
 from flask_wtf import CSRFProtect
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.routing import IntegerConverter
 
 from hpcfl.dashboard.accounts import SESSION_S, by_session
 from hpcfl.dashboard.catalogue import Catalogue
@@ -39,6 +40,12 @@ class Cookies(SecureCookieSessionInterface):
         return request.is_secure
 
 
+class Number(IntegerConverter):
+    """A number in an address: one with more digits is in no table, nor could SQLite be asked for it."""
+
+    regex = r"\d{1,18}"
+
+
 def create_app(settings: Settings) -> Site:
     """The site over `settings.results`. JobError where its accounts cannot be kept."""
     app = Site("hpcfl.dashboard")
@@ -57,6 +64,7 @@ def create_app(settings: Settings) -> Site:
         WTF_CSRF_SSL_STRICT=False,  # the token is enough; a proxy need not keep the host's name
     )
     app.session_interface = Cookies()
+    app.url_map.converters["int"] = Number
     app.jinja_env.filters.update(FILTERS)
     app.jinja_env.globals.update(site=app, ROLES=ROLES, menu=MENU)
     db.init_app(app)

@@ -155,16 +155,20 @@ def judge(run: Run) -> Run:
 
 
 def _read(number: str, path: Path, name: str, stat: os.stat_result) -> Run:
+    looks = 2
     known = number, path, writable(name), stat.st_size, stat.st_mtime, (stat.st_dev, stat.st_ino)
-    try:
-        summary = summarise(path)
-        return Run(*known, summary.status, summary)
-    except Exception as failure:  # whatever is wrong with one file, the others are shown
-        begun = starting(path)
-        if begun and (locked(path) or time.time() - stat.st_mtime < SILENT_S):
-            return Run(*known, "starting", begun)
-        said = str(failure) if isinstance(failure, ResultError) else f"is damaged ({type(failure).__name__})"
-        return Run(*known, "unreadable", begun or Summary(), writable(said.replace(str(path), path.name)))
+    while True:
+        try:
+            summary = summarise(path)
+            return Run(*known, summary.status, summary)
+        except Exception as failure:  # whatever is wrong with one file, the others are shown
+            begun = starting(path)
+            if begun and (locked(path) or time.time() - stat.st_mtime < SILENT_S):
+                return Run(*known, "starting", begun)
+            if looks := looks - 1:
+                continue  # its first round may have come between the two
+            said = str(failure) if isinstance(failure, ResultError) else f"is damaged ({type(failure).__name__})"
+            return Run(*known, "unreadable", begun or Summary(), writable(said.replace(str(path), path.name)))
 
 
 def _files(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
@@ -180,5 +184,5 @@ def _files(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
                 yield from _files(Path(entry.path))
             elif entry.name.endswith(".h5") and entry.is_file(follow_symlinks=False):
                 yield Path(entry.path), entry.stat(follow_symlinks=False)
-        except FileNotFoundError:
+        except OSError:  # it is gone, or its folder lets nobody look
             continue

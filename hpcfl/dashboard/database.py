@@ -9,7 +9,7 @@ from typing import Any
 
 from flask_login import UserMixin
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import JSON, ForeignKey, UniqueConstraint, event, text
+from sqlalchemy import JSON, URL, ForeignKey, UniqueConstraint, event, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from hpcfl.errors import JobError
@@ -143,11 +143,11 @@ class Start(db.Model):
     user: Mapped[User | None] = relationship()
 
 
-def reserve(path: Path) -> str:
+def reserve(path: Path) -> URL:
     """The address of the database at `path`, a file that nobody else may read."""
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     path.chmod(0o600)
-    return f"sqlite:///{path}"
+    return URL.create("sqlite", database=str(path))
 
 
 def make_tables(path: Path) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 from flask import Flask, jsonify, render_template
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException
 
 from hpcfl.dashboard.guard import wants_json
+from hpcfl.dashboard.site import site
 from hpcfl.errors import HpcflError
 
 __all__ = ["explain"]
@@ -20,6 +23,7 @@ SAID = {
     413: "That is too large.",
     429: "Too many attempts. Wait a little.",
     500: "Something failed that should not. The terminal of the site says what.",
+    503: "The runs are being looked through for the first time: try again in a moment.",
 }
 
 
@@ -47,7 +51,7 @@ def explain(app: Flask) -> None:
         return told(400, "This form is too old, or was not made by this site. Load the page again.")
 
     def ours(failure: HpcflError) -> ResponseReturnValue:
-        return told(422, str(failure))
+        return told(422, str(failure).replace(f"{site.catalogue.folder}{os.sep}", ""))
 
     app.register_error_handler(CSRFError, forged)
     app.register_error_handler(HTTPException, http)

@@ -26,9 +26,10 @@ TRAFFIC = {"Clients' traffic": "client_bytes", "Between ranks": "bytes"}
 
 def facts(run: Reader) -> dict[str, str]:
     """What was computed, by name."""
-    job, client = run.job, run.job.get("client") or {}
+    job, client = run.job, run.job.get("client")
+    client = client if isinstance(client, Mapping) else {}
     found = {key.capitalize(): component(job.get(key)) for key in COMPONENTS}
-    if models := client.get("models"):
+    if isinstance(models := client.get("models"), list) and models:
         found["Model"] = ", ".join(map(component, models))
     found["Clients"] = _clients(run)
     found["Local training"] = ", ".join(f"{key} {client[key]}" for key in LOCAL if key in client)

@@ -44,7 +44,10 @@ def answer(question: Mapping[str, Any], models: dict[tuple[str, int], Rebuilt]) 
     if "pixels" not in question:
         return {"shape": model.shape, "labels": model.labels}
     image = np.frombuffer(b64decode(question["pixels"]), np.uint8).reshape(model.shape)
-    return {"probabilities": model.probabilities(image).tolist()}
+    probabilities = model.probabilities(image)
+    if not np.isfinite(probabilities).all():
+        return {"trouble": "The model's numbers are not finite."}
+    return {"probabilities": probabilities.tolist()}
 
 
 def _model(path: Path, models: dict[tuple[str, int], Rebuilt]) -> Rebuilt:

@@ -17,8 +17,11 @@ CHILDREN: dict[int, subprocess.Popen] = {}
 
 
 def begin(command: Sequence[str], log: Path) -> tuple[str, str]:
-    """Start it in a session of its own, so that the keyboard's Ctrl-C does not reach it: (number, when it began)."""
-    with log.open("wb") as said:
+    """Start it in a session of its own, so that the keyboard's Ctrl-C does not reach it: (number, when it began).
+
+    OSError where there is something at `log`: a link put there might lead to a file of ours.
+    """
+    with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as said:
         child = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT, start_new_session=True
         )
@@ -35,7 +38,7 @@ def alive(number: str, began: str) -> bool:
     """Whether it goes on. A later process of the same number began at another time."""
     child = CHILDREN.get(int(number))
     if child is not None and child.poll() is not None:
-        del CHILDREN[child.pid]
+        CHILDREN.pop(child.pid, None)  # another request may have seen it too
     return is_here(began) and _ticks(int(number)) == began.partition(" ")[2]
 
 

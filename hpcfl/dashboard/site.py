@@ -33,8 +33,9 @@ site = cast(Site, current_app)
 
 
 def find_run(run_id: str) -> Run:
-    """The run with this id, as it stands; the answer is "not found" where there is none that can be shown."""
+    """The run with this id, as it stands; the answer is "not found" where there is none that can be shown,
+    and "not now" while the folder is looked through for the first time."""
     run = site.catalogue.find(run_id)
     if run is None:
-        abort(404)
+        abort(404 if site.catalogue.complete else 503)
     return run

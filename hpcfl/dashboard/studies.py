@@ -44,8 +44,9 @@ def studies(runs: Sequence[Run]) -> list[Study]:
     found: dict[str, list[Run]] = {}
     for run in runs:
         data = run.summary.job.get("data")
-        params = (data.get("params") or {}) if isinstance(data, Mapping) else {}
-        if run.summary.dataset == PHOTOGRAPHS and params.get("classes") == CLASSES:
+        params = data.get("params") if isinstance(data, Mapping) else None
+        classes = params.get("classes") if isinstance(params, Mapping) else None
+        if run.summary.dataset == PHOTOGRAPHS and classes == CLASSES:
             found.setdefault(run.summary.model.rpartition(".")[2], []).append(run)
     return [
         Study(model, f"Weather study, {model}", sorted(mine, key=lambda run: run.name))

@@ -17,11 +17,13 @@ from hpcfl.errors import ResultError
 from hpcfl.report.show import component
 from hpcfl.results import open_results
 from hpcfl.results.format import FORMAT
-from hpcfl.results.opening import plain
+from hpcfl.results.opening import plain, values
 
 __all__ = ["Summary", "of_job", "starting", "summarise"]
 
 NAN = math.nan
+MOST = 2**63
+"""Counts that pages reckon with are smaller."""
 STATUSES = ("finished", "interrupted", "failed", "running")
 SECTIONS = ("data", "partition", "model", "strategy")
 
@@ -91,9 +93,9 @@ def starting(path: Path) -> Summary | None:
                 return None
             if "committed" in file.attrs and file.attrs["committed"][0]:
                 return None
-            job = json.loads(file["job/resolved"].asstr()[()])
-            return of_job(job, status="running", started=plain(file["start_time"][()]))
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, ResultError):
+            job = json.loads(values(file["job/resolved"]))
+            return of_job(job, status="running", started=plain(values(file["start_time"])))
+    except Exception:  # files come from anywhere: what cannot be told of one hides no other
         return None
 
 
@@ -130,7 +132,7 @@ def _text(value: object) -> str:
 
 
 def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < MOST else None
 
 
 def _last(values: np.ndarray) -> float:

@@ -10,6 +10,9 @@ from hpcfl.report.show import as_bytes
 
 __all__ = ["FILTERS", "writable"]
 
+LAST_S = 253_000_000_000
+"""In the year 9987: a file can have a time for which there is no date."""
+
 
 def percent(share: float) -> str:
     """0.8712 -> 87.1 %; a dash where it is not known."""
@@ -21,12 +24,12 @@ def number(value: float, digits: int = 4) -> str:
 
 
 def duration(seconds: float) -> str:
-    return "–" if seconds is None or math.isnan(seconds) else clock(seconds)
+    return "–" if seconds is None or not math.isfinite(seconds) else clock(seconds)
 
 
 def moment(seconds: float) -> str:
     """A time since 1970, where the site runs."""
-    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M")
+    return datetime.fromtimestamp(min(max(seconds, 0), LAST_S)).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
 def stamp(iso: str) -> str:

@@ -7,7 +7,8 @@ no more.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,7 +20,8 @@ from hpcfl.errors import JobError
 from hpcfl.flower.arrays import Arrays
 from hpcfl.flower.dialects import Dialect
 from hpcfl.flower.memory import KEY, lacking, recall, remember
-from hpcfl.flower.server import Brought, Chosen, Server
+from hpcfl.flower.records import KEYS
+from hpcfl.flower.server import EPOCHS, RATES, Brought, Chosen, Server
 from hpcfl.strategies import FedAvg
 
 __all__ = ["Adapter", "Proximal"]
@@ -30,6 +32,8 @@ Make = Callable[[Sequence[np.ndarray], Sequence[str]], Any]
 LOST = "no result when the round closed: its device failed, or it was late"
 NOTHING = "it holds no samples back to evaluate on"
 PROXIMAL = ("proximal_mu", "proximal-mu")
+ROUND = ("server-round", "server_round", "current_round", "round")
+"""Configs tell it as well; nothing is to be done about it."""
 
 
 class Adapter(FedAvg):
@@ -37,6 +41,8 @@ class Adapter(FedAvg):
 
     clients_evaluate: ClassVar[bool] = False
     """Clients have test shares of their own, whatever `client.test_size` says."""
+    heeded: ClassVar[tuple[str, ...]] = (*EPOCHS, *RATES)
+    """Keys of a config that hpcfl's own clients go by."""
 
     def __init__(self, make: Make, dialect: Dialect, weighted_mean: bool = False, kept: bool = False):
         """`kept`: the job asks for checkpoints, which hold what the strategy knows."""
@@ -45,6 +51,7 @@ class Adapter(FedAvg):
         self._orders: dict[int, Chosen] = {}
         self._small: dict[Any, Tensor] = {}
         self._noted: Tensor | None = None
+        self._told: set[str] = set()
         self.server: Server | None = None
         """The talk with the strategy itself, on rank 0."""
 
@@ -57,8 +64,7 @@ class Adapter(FedAvg):
         if serves:
             strategy = self._make(self.arrays.of(world.initial), self.arrays.names)
             self.server = Server(strategy, self._dialect, self.arrays, world, self.ask)
-            if self._kept and (why := lacking(remember(strategy))):
-                raise JobError(f"checkpoint: {why}; leave checkpoint.every and checkpoint.resume out")
+            self._memory()
 
     # on the server
     def init(self, world: World) -> State:
@@ -72,8 +78,15 @@ class Adapter(FedAvg):
         """Put what the strategy keeps in its attributes into the state, where a checkpoint finds it."""
         for name in [name for name in state if name.partition(".")[0] == KEY]:
             del state[name]
-        state.update(remember(self.server.strategy))
+        state.update(self._memory())
         self._noted = state[KEY]
+
+    def _memory(self) -> State:
+        """What the strategy knows; JobError where a checkpoint has to hold it and cannot."""
+        found = remember(self.server.strategy)
+        if self._kept and (why := lacking(found)):
+            raise JobError(f"checkpoint: {why}; leave checkpoint.every and checkpoint.resume out")
+        return found
 
     def restore(self, state: State) -> None:
         """Give the strategy its attributes back, if the state is that of a checkpoint."""
@@ -83,7 +96,19 @@ class Adapter(FedAvg):
     def choose(self, state: State, server_round: int) -> dict[int, Chosen]:
         """Who trains in a round, from the model of the state."""
         self._orders = self.server.choose(server_round, state["w"])
+        if self.ask is None:
+            self._tell_unheeded(self._orders.values())
         return self._orders
+
+    def _tell_unheeded(self, orders: Iterable[Chosen]) -> None:
+        """Say on stderr, once of each key, what of the configs changes nothing."""
+        unheeded = {key for order in orders for key in order.config}.difference(self.heeded, ROUND, (KEYS,), self._told)
+        if unheeded:
+            print(
+                f"note: hpcfl's own clients heed {', '.join(self.heeded)} of a config; this one also has "
+                f"{', '.join(sorted(unheeded))}, which changes nothing", file=sys.stderr, flush=True,
+            )  # fmt: skip
+        self._told |= unheeded
 
     def send(self, state: State, client: int) -> State:
         """What the strategy wants the client to train from; a client that it did not choose is only examined."""
@@ -128,6 +153,8 @@ class Adapter(FedAvg):
 
 class Proximal(Adapter):
     """For a strategy that has a `proximal_mu`, which its configs tell the clients: FedProx (Li et al. 2020, MLSys)."""
+
+    heeded: ClassVar[tuple[str, ...]] = (*Adapter.heeded, *PROXIMAL)
 
     def parcel(self, order: Chosen) -> State:
         """The model, and mu."""

@@ -19,10 +19,11 @@ from hpcfl.flower.dialects import flwrs, read
 from hpcfl.flower.records import KEYS, USUAL, as_record, identify
 from hpcfl.flower.scalars import plain
 
-__all__ = ["Answer", "Fleet", "Messaging", "app_of"]
+__all__ = ["Answer", "Fleet", "Messaging", "app_of", "loss_of"]
 
 REAL = float | int | np.floating
-LOSS = ("loss", "eval_loss", "eval-loss", "train_loss", "train-loss")
+TRAINING = ("train_loss", "train-loss")
+LOSS = {"train": (*TRAINING, "loss"), "evaluate": ("loss", "eval_loss", "eval-loss", *TRAINING)}
 EXAMPLES = ("num-examples", "num_examples")
 """Where a reply's metrics say these."""
 
@@ -84,11 +85,10 @@ class Fleet(App):
         client, _ = self.client(number), config.pop(KEYS, None)
         if speaks_in_messages(client):
             given = self._answer(client.fit(self._ins("FitIns", arrays, config)))
-            return Answer(
-                [read(tensor) for tensor in given.parameters.tensors], math.nan, given.num_examples, given.metrics
-            )
+            arrays, loss = [read(tensor) for tensor in given.parameters.tensors], loss_of("train", given.metrics)
+            return Answer(arrays, loss, given.num_examples, given.metrics)
         arrays, examples, metrics = three("fit", client.fit(list(arrays), config), list, "arrays, examples, metrics")
-        return Answer(arrays, math.nan, examples, metrics)
+        return Answer(arrays, loss_of("train", metrics), examples, metrics)
 
     def evaluate(self, number: int, arrays: Sequence[np.ndarray], config: dict[str, Any]) -> Answer:
         """The client's evaluation on its own test share."""
@@ -159,8 +159,7 @@ class Messaging(App):
         examples = next((metrics.pop(name) for name in EXAMPLES if name in metrics), None)
         if examples is None:
             raise ValueError(f"the reply to {kind} has no metric {EXAMPLES[0]!r}")
-        loss = next((metrics[name] for name in LOSS if name in metrics), math.nan)
-        return Answer(found, loss, int(examples), metrics)
+        return Answer(found, loss_of(kind, metrics), int(examples), metrics)
 
     def _reply(self, message: Any, number: int) -> tuple[Any, dict[str, Any]]:
         """The content of the app's reply, and all metrics in it."""
@@ -203,6 +202,11 @@ def app_of(name: str, found: Any, *given: Any) -> Fleet | Messaging:
 def speaks_in_messages(client: Any) -> bool:
     """Whether it is flwr's Client, whose methods take and give one object, and no NumPyClient."""
     return any(base.__name__ == "Client" and base.__module__.startswith("flwr") for base in type(client).__mro__)
+
+
+def loss_of(kind: str, metrics: Mapping[str, Any]) -> float:
+    """The loss that the metrics of a "train" or "evaluate" tell; NaN if they do not."""
+    return next((float(metrics[name]) for name in LOSS[kind] if isinstance(metrics.get(name), REAL)), math.nan)
 
 
 def three(method: str, given: Any, first: Any, should: str) -> tuple[Any, int, dict[str, Any]]:

@@ -25,8 +25,6 @@ REASON = 300
 """Most letters of why a client could not evaluate: each may take six bytes."""
 WORDS = 512
 """What a client tells of its evaluation travels as float64 of four bytes each: so many."""
-LOSS = ("train_loss", "train-loss", "loss")
-"""The metric that a client's training loss is taken from, for hpcfl's own figures."""
 
 
 class Hosting(Adapter):
@@ -65,10 +63,9 @@ class Hosting(Adapter):
             answer = self._app.fit(client.id, self.arrays.of(sent["w"].clone(), writable=True), config)
         metrics = plain(answer.metrics)
         vector = self.arrays.fill(torch.empty(len(sent["w"])), answer.arrays).to(sent["w"].device)
-        loss = next((float(metrics[name]) for name in LOSS if isinstance(metrics.get(name), int | float)), math.nan)
-        fit.measures = math.isfinite(loss)
+        fit.measures = math.isfinite(answer.loss)
         fit.examples = answer.examples
-        fit.loss.fill_(loss * max(1, answer.examples))
+        fit.loss.fill_(answer.loss * max(1, answer.examples))
         return {"w": vector, "report": pack({"examples": answer.examples, "metrics": metrics})}
 
     def _examine(self, trainer: Any, job: Job, sent: State) -> tuple[float, ...]:

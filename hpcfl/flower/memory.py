@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -81,7 +82,7 @@ def written(value: Any, place: str, tensors: list[Tensor]) -> Any:
         raise TypeError(f"{place} is a {kind.__name__}, which a checkpoint cannot hold")
     own = {name: item for name, item in vars(value).items() if name not in getattr(value, "PASSING", ())}
     return {"strategy": {
-        name: {AS_BUILT: 0} if callable(item) else written(item, f"{place}.{name}", tensors)
+        name: {AS_BUILT: 0} if is_code(item) else written(item, f"{place}.{name}", tensors)
         for name, item in own.items()
     }}  # fmt: skip
 
@@ -111,6 +112,11 @@ def restored(text: Any, state: Mapping[str, Tensor], built: Any = None) -> Any:
         return tensor
     array = tensor.cpu().numpy()
     return {"array": lambda: array, "scalar": lambda: array[()], "bytes": array.tobytes}[kind]()
+
+
+def is_code(value: Any) -> bool:
+    """Whether it is a function or a class, which have names; what only can be called, a module say, has values too."""
+    return callable(value) and (hasattr(value, "__name__") or isinstance(value, partial))
 
 
 def is_record(value: Any) -> bool:

@@ -35,15 +35,27 @@ class Rounds:
         self._closing.check(world)
 
     def __call__(self, world: World, clock: Clock) -> Iterator[Step]:
-        """`world.rounds` steps, and before them step 0, as of the synchronous schedule."""
+        """`world.rounds` steps, and before them step 0, as of the synchronous schedule.
+
+        On the virtual clock a round all of whose clients are lost begins again within its step, so that a run can be
+        interrupted between rounds only: what goes on there has no attempts to remember.
+        """
         index, attempt, visits = world.first, 0, {}
         cohort: tuple[Job, ...] = ()
         done: tuple[Job, ...] = ()
         lost: list[tuple[Job, str]] = []
         ahead = isinstance(clock, VirtualClock)  # who ends in time is known before anybody trains
 
+        def close() -> None:
+            nonlocal done, attempt
+            done, gone = self._closing.gather(clock, cohort)
+            lost.extend(gone)
+            attempt = 0 if done else attempt + 1
+            if attempt == PATIENCE:
+                raise nobody_arrives(f"{PATIENCE} rounds in a row")
+
         def choose(state: Any) -> tuple[Job, ...]:
-            nonlocal cohort, done, lost
+            nonlocal cohort
             chosen = self._strategy.choose(state, index + 1)
             visits.update({client: visits.get(client, -1) + 1 for client in chosen})
             cohort = tuple(
@@ -53,23 +65,18 @@ class Rounds:
             clock.start(cohort)
             if not ahead:
                 return cohort
-            done, gone = self._closing.gather(clock, cohort)
-            lost += gone
-            return done
+            close()
+            return done or choose(state)
 
         while True:
             last = index == world.rounds
             step = Step(index, clock.now, done, (), given_up(lost) if done else (), choose=None if last else choose)
             if done:
                 visits.clear()
-            lost = [] if done else lost
-            done = ()
+                lost.clear()
             yield step
             if last:
                 return
             if not ahead:
-                done, gone = self._closing.gather(clock, cohort)
-                lost += gone
-            index, attempt = (index + 1, 0) if done else (index, attempt + 1)
-            if attempt == PATIENCE:
-                raise nobody_arrives(f"{PATIENCE} rounds in a row")
+                close()
+            index += bool(done)

@@ -18,8 +18,8 @@ BYTES = "base64"
 
 
 def plain(value: Any, name: str = "") -> Any:
-    """A value of a config or of metrics with NumPy's scalars made Python's; TypeError if JSON could not carry it."""
-    if isinstance(value, np.generic):
+    """A value of a config or of metrics, scalars of NumPy and torch as Python's; TypeError if JSON cannot carry it."""
+    if isinstance(value, np.generic) or (isinstance(value, np.ndarray | Tensor) and value.ndim == 0):
         value = value.item()
     if isinstance(value, Mapping):
         return {str(key): plain(item, f"{name}.{key}".lstrip(".")) for key, item in value.items()}

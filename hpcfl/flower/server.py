@@ -23,7 +23,7 @@ from hpcfl.flower.scalars import flatten, plain
 from hpcfl.rng import seed64
 from hpcfl.share import located
 
-__all__ = ["Brought", "Chosen", "Server"]
+__all__ = ["EPOCHS", "RATES", "Brought", "Chosen", "Server"]
 
 EPOCHS = ("epochs", "local_epochs", "local-epochs")
 RATES = ("lr", "learning_rate", "learning-rate")
@@ -121,11 +121,12 @@ class Server:
         self._note(server_round, method, -1, metrics if loss is None else {**metrics, "loss": loss})
 
     def _ask(self, method: str, server_round: int, *given: Any) -> Any:
-        """The answer of a method; what it raises ends the run, with its name and the round."""
+        """The answer of a method, whole where it yields it; what it raises ends the run with its name and the round."""
         self._clients.begin(method, server_round)
         try:
             with seeded(self._world.seed, method, server_round):
-                return getattr(self.strategy, method)(*given)
+                answer = getattr(self.strategy, method)(*given)
+                return list(answer) if isinstance(answer, Iterator) else answer
         except HpcflError as failure:
             self._refuse(method, server_round, str(failure))
         except Exception as failure:
@@ -148,6 +149,8 @@ class Server:
             vector = self._arrays.fill(torch.empty(self._world.layout.size), self._dialect.arrays(parameters))
         except (TypeError, ValueError) as failure:
             self._refuse(method, server_round, f"gave {failure}")
+        except Exception as failure:  # of whatever stands where arrays should
+            self._refuse(method, server_round, f"gave parameters that cannot be read: {failure}")
         if not math.isfinite(largest(vector)):
             self._refuse(method, server_round, "gave a model that is not finite (NaN or infinity)")
         return vector.to(self._world.initial.device)
@@ -183,9 +186,13 @@ class Server:
         return [ClientFailure(client, reason) for client, reason in sorted(failed.items())]
 
     def _note(self, server_round: int, method: str, client: int, metrics: Mapping[str, Any]) -> None:
+        try:
+            rows = flatten(metrics)
+        except TypeError as failure:
+            self._refuse(method, server_round, f"gave metrics of which {failure}")
         self.notes += [
             {"step": server_round, "method": method, "client": client, "name": name, "value": value, "text": text}
-            for name, value, text in flatten(metrics)
+            for name, value, text in rows
         ]
 
 
@@ -203,12 +210,15 @@ def positive(config: Mapping[str, Any], names: Sequence[str], kind: Callable[[An
 
 @contextmanager
 def seeded(seed: int, *address: str | int) -> Iterator[None]:
-    """Run the block with Python's and NumPy's global random numbers begun for this address; they go on as before."""
-    python, numpy = random.getstate(), np.random.get_state()
-    random.seed(seed64(seed, "flower", *address))
-    np.random.seed(seed64(seed, "flower", *address) % 2**32)
+    """Run the block with the global random numbers of Python, NumPy and torch begun for this address; those of the CPU
+    go on as before."""
+    python, numpy, number = random.getstate(), np.random.get_state(), seed64(seed, "flower", *address)
+    random.seed(number)
+    np.random.seed(number % 2**32)
     try:
-        yield
+        with torch.random.fork_rng(devices=[]):  # every job seeds its device anew
+            torch.manual_seed(number)
+            yield
     finally:
         random.setstate(python)
         np.random.set_state(numpy)

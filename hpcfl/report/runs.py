@@ -101,7 +101,7 @@ def settings(job: Mapping[str, Any]) -> dict[str, Any]:
 
 def _keys(table: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in table.items():
-        if name == "params" and above:
+        if name == "params" and above and isinstance(value, Mapping):
             yield from ((f"{above}.{parameter}", given) for parameter, given in value.items())
         elif isinstance(value, Mapping):
             yield from _keys(value, f"{above}.{name}" if above else name)

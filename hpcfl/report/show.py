@@ -219,7 +219,8 @@ def component(section: object) -> str:
     """A component of the job and its parameters, say "fedprox (mu=0.1)"."""
     if not isinstance(section, dict):
         return str(section or "")
-    params = dict(section.get("params") or {})
+    params = section.get("params")
+    params = dict(params) if isinstance(params, dict) else {}
     params |= {name: value for name, value in section.items() if isinstance(value, int | float) and value is not False}
     text = ", ".join(f"{name}={value}" for name, value in params.items())
     return f"{section.get('name', '')} ({text})" if text else str(section.get("name", ""))

@@ -60,8 +60,13 @@ def values(dataset: h5py.Dataset, rows: int | None = None) -> object:
     """An array, of a table its first `rows`, or a scalar's plain value; text as str.
 
     Raises OSError where rows of a table are not in its index of chunks: HDF5 would give zeros for them. An index that
-    is being written looks like that for an instant.
+    is being written looks like that for an instant. Nor may a dataset have its bytes in another file: whoever made this
+    one would have a reader show whatever that reader may read.
     """
+    if not isinstance(dataset, h5py.Dataset):
+        raise OSError("it is a group")
+    if dataset.external or dataset.is_virtual:
+        raise OSError("its bytes lie in another file")
     source = dataset.asstr() if h5py.check_string_dtype(dataset.dtype) else dataset
     if dataset.shape == ():
         return source[()]

@@ -24,6 +24,8 @@ T = TypeVar("T")
 # A change of the file's structure takes a writer a millisecond or two; of a file that is damaged the user hears soon.
 TRIES = 20
 PAUSE_S = 0.01
+HALF_CHANGED = (OSError, RuntimeError, KeyError, ValueError, TypeError)
+"""What reading may raise meanwhile; the last is h5py's, of a group that is not linked yet."""
 
 KINDS = {dict: "object", list: "list"}
 
@@ -241,7 +243,7 @@ class Reader:
                     self._content = open_content(self.path)
                     self._file = open_file(self._content, self.path)
                 return read(self._file)
-            except (OSError, RuntimeError, KeyError, ValueError) as error:
+            except HALF_CHANGED as error:
                 self.close()
                 if not left:
                     raise ResultError(trouble(self.path, place, error)) from error

@@ -45,9 +45,16 @@ class AFL(FedAvg):
         return {"w": updates.mean("w") / mass if mass else state["w"], "lam": project(lam)}
 
     def local(self, fit: Fit, sent: State, client: Client) -> State:
-        loss, lam = fit.risk(sent["w"]), sent["lam"]
-        share = lam[client.id].item() * len(lam)  # of the size of 1: the exact sums would round small numbers off
-        return {"w": fit(sent["w"]) * share, "loss": torch.tensor(loss)}
+        loss = fit.risk(sent["w"])
+        return {"w": fit(sent["w"]) * share(sent, client), "loss": torch.tensor(loss)}
+
+    def base(self, sent: State, client: Client) -> Tensor:
+        return sent["w"] * share(sent, client)
+
+
+def share(sent: State, client: Client) -> float:
+    """lam_k, of the size of 1: the exact sums would round small numbers off."""
+    return sent["lam"][client.id].item() * len(sent["lam"])
 
 
 def project(point: Tensor) -> Tensor:

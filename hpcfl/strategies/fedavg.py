@@ -71,6 +71,11 @@ class FedAvg:
         """A job: what to train from what was received, and what to upload. Names as in `uploads`."""
         return {"w": fit(sent["w"])}
 
+    def base(self, sent: State, client: Client) -> Tensor:
+        """Where the upload "w" would be if nothing changed: from there a client's change is measured, compressed, or
+        turned round where it lies."""
+        return client.part(sent["w"])
+
     def loss(self, logits: Tensor, labels: Tensor, client: Client) -> Tensor:
         """The loss of a batch, a scalar; the job's own unless the algorithm has one."""
         return client.loss(logits, labels)

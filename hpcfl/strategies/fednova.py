@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
+from torch import Tensor
 
 from hpcfl.core import Cohort, World
 from hpcfl.strategies.fedavg import FedAvg, State
@@ -37,3 +38,6 @@ class FedNova(FedAvg):
         change = fit(sent["w"]) - sent["w"]
         change[: client.layout.trainable] /= fit.steps
         return {"w": change, "tau": torch.tensor(float(fit.steps))}
+
+    def base(self, sent: State, client: Client) -> Tensor:
+        return torch.zeros_like(sent["w"])

@@ -31,14 +31,12 @@ def columnwise(vectors: Sequence[Tensor], reduce: Callable[[Tensor], Tensor]) ->
 
 
 def distances(vectors: Sequence[Tensor]) -> Tensor:
-    """(n, n) float64 squared distances. From differences to the first vector, so that little cancels."""
-    products = torch.zeros(len(vectors), len(vectors), dtype=torch.float64, device=vectors[0].device)
+    """(n, n) float64 squared distances. From differences of each two: products of far ones would cancel the rest."""
+    total = torch.zeros(len(vectors), len(vectors), dtype=torch.float64, device=vectors[0].device)
     for block in blocks(vectors):
         rows = torch.stack([vector[block] for vector in vectors]).double()
-        rows -= rows[0].clone()
-        products += rows @ rows.T
-    squares = products.diagonal()
-    return (squares[:, None] + squares - 2 * products).clamp_(min=0).fill_diagonal_(0)
+        total += torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist").square_()
+    return total
 
 
 def scores(apart: Tensor, byzantine: int) -> Tensor:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import torch
 from annotated_types import Ge
+from torch import Tensor
 
 from hpcfl.core import Cohort, World
 from hpcfl.strategies.fedavg import FedAvg, State
@@ -50,3 +51,6 @@ class QFFL(FedAvg):
         far = change[:trained].double().square().sum().item() / client.lr if client.lr else 0.0  # lr |d_k|^2
         change[:trained] *= loss**self.q
         return {"w": change, "h": torch.tensor(loss**self.q + self.q * loss ** (self.q - 1) * far)}
+
+    def base(self, sent: State, client: Client) -> Tensor:
+        return torch.zeros_like(sent["w"])

@@ -28,6 +28,12 @@ def number(app, login):
         return db.session.scalar(select(User.id).where(User.login == login))
 
 
+def afar(somebody):
+    """At a machine that is not the site's."""
+    somebody.browser.environ_base["REMOTE_ADDR"] = "192.0.2.7"
+    return somebody
+
+
 def age(app, column, seconds):
     with app.app_context():
         db.session.execute(update(column.class_).values({column: column - seconds}))
@@ -173,8 +179,8 @@ def test_logins_that_fail_are_throttled_also_after_a_restart(app, make_site, per
 def test_an_address_that_guesses_names_is_throttled_and_those_who_succeed_are_not(app, person):
     person("viewer")
     for _ in range(FREE["address"]):
-        assert Person(app).post("/login", login="viewer", password=PASSWORD).status_code == 302
-    somebody = Person(app)
+        assert afar(Person(app)).post("/login", login="viewer", password=PASSWORD).status_code == 302
+    somebody = afar(Person(app))
     for guess in range(FREE["address"]):
         assert somebody.post("/login", login=f"guess{guess}", password="wrong").status_code == 403
     assert somebody.post("/login", login="viewer", password=PASSWORD).status_code == 429
@@ -182,10 +188,30 @@ def test_an_address_that_guesses_names_is_throttled_and_those_who_succeed_are_no
     assert somebody.post("/login", login="viewer", password=PASSWORD).status_code == 302
 
 
-def test_registrations_are_throttled(app):
+@pytest.mark.parametrize(("proxied", "code"), [(False, 302), (True, 429)])
+def test_who_guesses_on_the_sites_machine_locks_out_nobody_who_comes_through_a_tunnel(make_site, proxied, code):
+    site = make_site(proxied=proxied)
+    Person(site, "viewer", "viewer")
+    somebody = Person(site)
     for guess in range(FREE["address"]):
-        assert Person(app).post("/register", login=f"guess{guess}", **NEW).status_code == 302
-    assert Person(app).post("/register", login="one-more", **NEW).status_code == 429
+        assert somebody.post("/login", login=f"guess{guess}", password="wrong").status_code == 403
+    assert Person(site).post("/login", login="viewer", password=PASSWORD).status_code == code
+
+
+def test_registrations_are_throttled_and_are_no_failed_logins(app, person):
+    person("viewer")
+    for guess in range(FREE["address"]):
+        assert afar(Person(app)).post("/register", login=f"guess{guess}", **NEW).status_code == 302
+    assert afar(Person(app)).post("/register", login="one-more", **NEW).status_code == 429
+    assert afar(Person(app)).post("/login", login="viewer", password=PASSWORD).status_code == 302
+
+
+def test_who_asks_which_logins_there_are_is_throttled(app, person):
+    person("viewer")
+    somebody = Person(app)
+    for _ in range(FREE["address"]):
+        assert "Somebody has this login name" in somebody.post("/register", login="viewer", **NEW).text
+    assert somebody.post("/register", login="viewer", **NEW).status_code == 429
 
 
 @pytest.mark.parametrize(
@@ -197,6 +223,10 @@ def test_registrations_are_throttled(app):
         ("/\\evil.example", "/"),
         ("/\tevil", "/"),
         ("javascript:alert(1)", "/"),
+        ("/../../evil/9999/x", "/"),
+        ("/%2e%2e/evil", "/"),
+        ("/run/..%2fevil", "/"),
+        ("/compare?run=a/../b", "/compare?run=a/../b"),
     ],
 )
 def test_a_login_leads_back_but_never_away(app, person, place, back):
@@ -217,6 +247,24 @@ def test_a_changed_password_ends_the_other_sessions(app, person):
     assert there.get("/").status_code == 302
     assert Person(app).post("/login", login="viewer", password=PASSWORD).status_code == 403
     assert Person(app).post("/login", login="viewer", password=NEW["password"]).status_code == 302
+
+
+def test_a_changed_password_ends_links_for_another(app, person):
+    somebody = person("viewer")
+    with app.app_context():
+        place = f"/welcome/{make_link('viewer', db.session.get(User, number(app, 'viewer')))}"
+    assert Person(app).get(place).status_code == 200
+    somebody.post("/profile/password", old=PASSWORD, **NEW, page="/profile")
+    assert Person(app).get(place).status_code == 404
+
+
+def test_a_newer_link_for_a_person_ends_the_older_one_also_after_a_change_of_role(app, person):
+    person("viewer")
+    with app.app_context():
+        somebody = db.session.get(User, number(app, "viewer"))
+        older, newer = make_link("viewer", somebody), make_link("runner", somebody)
+    assert Person(app).get(f"/welcome/{older}").status_code == 404
+    assert Person(app).get(f"/welcome/{newer}").status_code == 200
 
 
 def test_guesses_of_the_present_password_are_throttled(app, person):
@@ -263,6 +311,19 @@ def test_the_last_administrator_stays(app, person):
     admin.post(f"/admin/users/{mine}/delete", page="/admin")
     assert role(app, "admin") == "admin"
     assert "You cannot delete yourself" in admin.get("/admin").text
+
+
+def test_of_administrators_who_delete_or_demote_one_another_at_once_one_stays(app, person, monkeypatch):
+    """Both were administrators when their requests were admitted."""
+    ada, bob = person("admin", "ada"), person("admin", "bob")
+    places = [f"/admin/users/{number(app, login)}" for login in ("ada", "bob")]
+    token, address = bob.token("/admin"), f"{places[0]}/delete"
+    ada.post(f"{places[1]}/role", role="viewer", page="/admin")
+    monkeypatch.setattr(User, "may", lambda *_: True)
+    bob.browser.post(address, data={"csrf_token": token})
+    assert role(app, "ada") == "admin"
+    bob.browser.post(f"{places[0]}/role", data={"csrf_token": token, "role": "viewer"})
+    assert role(app, "ada") == "admin"
 
 
 def test_a_deleted_person_is_gone_with_sessions_and_comparisons(app, person):

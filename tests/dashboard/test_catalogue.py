@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -268,3 +269,46 @@ def test_names_that_are_no_text_are_shown_all_the_same(catalogue, write, results
     (run,) = catalogue.runs()
     assert run.name == "\ufffd\ufffd"
     assert catalogue.find(run.id).readable
+
+
+def strange_mark(file):
+    file.attrs["committed"] = 1
+
+
+def no_mark(file):
+    file.attrs["committed"] = np.zeros(0, int)
+
+
+def group_for_a_job(file):
+    del file.attrs["committed"], file["job/resolved"]
+    file["job"].create_group("resolved")
+
+
+def secret_for_a_job(file):
+    secret = Path(file.filename).with_suffix(".secret")
+    secret.write_text('{"name": "secret"}')
+    del file.attrs["committed"], file["job/resolved"]
+    place, kind = h5py.h5p.create(h5py.h5p.DATASET_CREATE), h5py.h5t.C_S1.copy()
+    place.set_external(os.fsencode(secret), 0, 18)
+    kind.set_size(18)
+    h5py.h5d.create(file["job"].id, b"resolved", kind, h5py.h5s.create(h5py.h5s.SCALAR), place)
+
+
+@pytest.mark.parametrize("spoil", [strange_mark, no_mark, group_for_a_job, secret_for_a_job])
+def test_a_file_with_strange_objects_does_not_hide_the_others(catalogue, write, spoil):
+    write("fine")
+    with h5py.File(write("strange"), "r+") as file:
+        spoil(file)
+    assert {run.name: run.status for run in catalogue.runs()} == {"fine": "finished", "strange": "unreadable"}
+
+
+def test_a_file_that_cannot_be_looked_at_does_not_hide_the_others(catalogue, write, results, monkeypatch):
+    write("fine")
+    monkeypatch.chdir(results)
+    length = len(str(results))
+    while length < 3850:  # so deep that the file's own path is too long
+        Path("d" * 99).mkdir()
+        monkeypatch.chdir("d" * 99)
+        length += 100
+    Path("x" * 250 + ".h5").touch()
+    assert [run.name for run in catalogue.runs()] == ["fine"]

@@ -1,11 +1,15 @@
 """The list of runs: filtered, searched, in pages, brought up to date, and never empty without a word."""
 
+import os
 import re
 import time
 
+import h5py
+import numpy as np
 import pytest
 from small_run import CLIENTS, ENVIRONMENT, JOB, write_steps
 
+from hpcfl.dashboard.catalogue import run_id
 from hpcfl.dashboard.pages.home import PER_PAGE
 from hpcfl.dashboard.words import FILTERS
 from hpcfl.results import Writer
@@ -145,3 +149,29 @@ def test_numbers_and_times_as_they_are_written(name, value, text):
 
 def test_moments_are_those_of_the_site():
     assert FILTERS["moment"](0) == time.strftime("%Y-%m-%d %H:%M", time.localtime(0))
+
+
+def test_numbers_without_measure_are_written_all_the_same(viewer, write):
+    path = write(strategy="9" * 5000, rounds=10**4000, finish=None)
+    with h5py.File(path, "r+") as file:
+        file["rounds/wall"][:] = np.inf
+    os.utime(path, (2**40, 2**40))
+    assert listed(viewer.get("/").text) == ["run"]
+    assert viewer.get(f"/run/{run_id('run')}/state").status_code == 200
+
+
+@pytest.mark.parametrize("query", ["endpoint=x", "_method=POST", "_external=1&_scheme=evil", "_anchor=x"])
+def test_only_what_the_page_knows_comes_into_its_links(viewer, write, query):
+    write()
+    page = viewer.get(f"/?{query}&q=run").text
+    assert 'data-live="/rows?page=1&amp;q=run"' in page
+
+
+def test_while_the_folder_is_looked_through_first_no_run_is_said_to_be_gone(viewer, write, app):
+    write()
+    with app.catalogue._lock:
+        answer = viewer.get(f"/run/{run_id('run')}")
+    assert answer.status_code == 503
+    assert "looked through for the first time" in answer.text
+    assert viewer.get(f"/run/{run_id('run')}").status_code == 200
+    assert viewer.get(f"/run/{run_id('other')}").status_code == 404

@@ -3,21 +3,25 @@
 import io
 import struct
 import zlib
+from base64 import b64encode
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from launcher import Launcher
 from PIL import Image
 
-from hpcfl.analysis.predictions import rebuild
+from hpcfl.analysis.predictions import _test_only, rebuild
 from hpcfl.dashboard.catalogue import run_id
 from hpcfl.dashboard.judge import MOST_WAITING, Judge
+from hpcfl.dashboard.judging import answer
 from hpcfl.dashboard.pictured import IMAGES
-from hpcfl.dashboard.pictures import FORMATS, MOST_BYTES, sample
+from hpcfl.dashboard.pictures import DECODING, FORMATS, MOST_BYTES, sample
 from hpcfl.data.builtin import Digits
 from hpcfl.data.catalog import SOURCES
 from hpcfl.errors import DataError
 from hpcfl.results import open_results
+from hpcfl.schema import JobSpec
 
 JOB = """
 rounds = 1
@@ -167,3 +171,45 @@ def test_only_few_wait_so_that_the_site_answers_others(trained):
 
 def test_datasets_of_images_are_known():
     assert set(IMAGES) <= SOURCES.keys()
+
+
+def test_a_picture_with_too_many_scans_is_refused_unopened():
+    out = io.BytesIO()
+    Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save(out, "JPEG", progressive=True)
+    begin, scan, rest = out.getvalue().rpartition(b"\xff\xda")
+    assert sample(io.BytesIO(out.getvalue()), (3, 4, 4)).shape == (3, 4, 4)
+    with pytest.raises(DataError, match="too many scans: 100 are the most"):
+        sample(io.BytesIO(begin + 101 * (scan + rest[:-2]) + rest[-2:]), (3, 4, 4))
+
+
+def test_a_picture_waits_for_others_only_so_long(monkeypatch):
+    monkeypatch.setattr("hpcfl.dashboard.pictures.PATIENCE_S", 0.0)
+    with DECODING, pytest.raises(DataError, match="try again in a moment"):
+        sample(io.BytesIO(coded(np.zeros((8, 8), np.uint8))), (1, 4, 4))
+    assert not DECODING.locked()
+
+
+@pytest.mark.parametrize(
+    "tag", [(0x100, 1, 1, b"\xff\0\0\0"), (0x10E, 11, 1, b"\xff" * 4), (0x11A, 1, 1, b"\xff\0\0\0")]
+)
+def test_a_decoder_may_fail_in_its_own_way(tag):
+    """Turning a picture upright writes its EXIF anew, and trips over a tag of a strange type."""
+    tags = [(0x112, 3, 1, b"\0\6\0\0"), tag]
+    body = b"Exif\0\0MM\0*\0\0\0\x08\0\x02" + b"".join(struct.pack(">HHI4s", *one) for one in tags) + bytes(4)
+    picture = coded(np.zeros((8, 8, 3), np.uint8), "JPEG")
+    exif = b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body
+    with pytest.raises(DataError, match="not a picture"):
+        sample(io.BytesIO(picture[:2] + exif + picture[2:]), (3, 4, 4))
+
+
+def test_numbers_that_are_none_are_no_opinion(tmp_path):
+    (tmp_path / "run.h5").touch()
+    model = SimpleNamespace(shape=(1, 2, 2), probabilities=lambda image: np.array([np.nan, 1.0]))
+    known = {(str(tmp_path / "run.h5"), (tmp_path / "run.h5").stat().st_mtime_ns): model}
+    question = {"run": str(tmp_path / "run.h5"), "pixels": b64encode(bytes(4)).decode()}
+    assert answer(question, known) == {"trouble": "The model's numbers are not finite."}
+
+
+def test_a_file_alone_fetches_no_data():
+    spec = JobSpec.parse({"data": {"name": "mnist", "download": True, "root": "/x"}, "rounds": 1}, "job")
+    assert not _test_only(spec).data.download

@@ -1,5 +1,6 @@
 """The page of a run: its numbers as JSON, its job as text, its file."""
 
+import h5py
 import pytest
 
 from hpcfl.dashboard.catalogue import run_id
@@ -85,3 +86,39 @@ def test_messages_name_the_run_and_not_its_path(viewer, write, results):
     with open_results(path) as run:
         assert len(run.own) == 0
     assert str(results) not in viewer.get(f"{at()}/data/clients").text
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"client": "x"},
+        {"client": {"models": 3}},
+        {"data": {"name": "digits", "params": "x"}},
+        {"data": {"name": "folder", "path": "weather", "params": ["x"]}},
+        {"schedule": {"name": "sync", "params": "x"}},
+    ],
+)
+def test_a_strange_job_breaks_no_page(viewer, write, keys):
+    write(**keys)
+    for path in ("/", "/compare", f"/compare?run={run_id('run')}", "/predict", at(), f"{at()}/state"):
+        assert viewer.get(path).status_code == 200, path
+
+
+def test_a_file_that_cannot_be_read_has_a_page_without_its_charts(viewer, results):
+    (results / "run.h5").write_text("no HDF5")
+    page = viewer.get(at()).text
+    assert "This file cannot be read" in page
+    assert "run.js" not in page
+
+
+def test_what_cannot_be_read_is_told_without_its_place(viewer, write, results):
+    with h5py.File(write(), "r+") as file:
+        del file["job/text"]
+    answer = viewer.get(at())
+    assert answer.status_code == 422
+    assert "cannot read /job/text of run.h5" in answer.text
+    assert str(results) not in answer.text
+
+
+def test_a_number_that_no_table_can_have_is_not_found(viewer):
+    assert viewer.get(f"/compare/saved/{2**63}").status_code == 404

@@ -1,7 +1,9 @@
 """Schemes: what may be started, by whom, how many at once; real processes, recognised again, ended."""
 
 import re
+import sqlite3
 import time
+from pathlib import Path
 
 import pytest
 from people import Person
@@ -10,6 +12,8 @@ from sqlalchemy import select
 from hpcfl.dashboard import processes, starts
 from hpcfl.dashboard.database import Start, db
 from hpcfl.dashboard.schemes import schemes
+from hpcfl.errors import SlurmError
+from hpcfl.slurm.client import Queued
 
 QUICK = """# Two rounds
 # of nearly nothing.
@@ -88,8 +92,6 @@ def test_a_changed_file_is_read_again(jobs):
 
 
 def test_the_weather_study_lies_ready():
-    from pathlib import Path
-
     folder = Path(__file__).parents[2] / "jobs/weather"
     found = {scheme.name: scheme for scheme in schemes(folder)}
     assert {"f3", "f5", "f10", "centralized_all", "centralized1_1"} <= set(found)
@@ -203,6 +205,153 @@ def test_names_of_files_cannot_lead_elsewhere(site, runner, jobs, results):
     (jobs / "a b;$(touch x)..toml").write_text(QUICK)
     begin(runner, "a b;$(touch x).")
     wait(lambda: states(site) == ["ended"])
-    assert sorted(path.name for path in (results / "started").iterdir()) == [
-        "a_b___touch_x_.-seed0-1.h5", "a_b___touch_x_.-seed0-1.log",
-    ]  # fmt: skip
+    names = sorted(path.name for path in (results / "started").iterdir())
+    assert re.fullmatch(
+        r"a_b___touch_x_\.-seed0-[0-9a-f]{8}\.h5 a_b___touch_x_\.-seed0-[0-9a-f]{8}\.log", " ".join(names)
+    )
+
+
+def commands(monkeypatch):
+    """What would be started here, collected."""
+    found = []
+    monkeypatch.setattr(processes, "begin", lambda command, log: found.append((command, log)) or ("1", "elsewhere 1"))
+    return found
+
+
+def test_sites_with_different_accounts_write_different_files(make_site, jobs, tmp_path, monkeypatch):
+    found = commands(monkeypatch)
+    for state in ("one", "two"):
+        begin(Person(make_site(jobs=jobs, state=tmp_path / state), "runner", "runner"), "quick")
+    assert len({log for _, log in found}) == 2
+
+
+def test_others_can_write_while_one_is_being_started(site, runner, monkeypatch):
+    def slow(*_):
+        with sqlite3.connect(site.settings.state / "site.sqlite", timeout=0) as other:
+            other.execute("UPDATE user SET name = 'busy'")
+        return "1", "elsewhere 1"
+
+    monkeypatch.setattr(processes, "begin", slow)
+    begin(runner, "quick")
+    assert states(site) == ["away"]
+
+
+def test_inside_a_slurm_job_several_share_it(site, runner, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "1")
+    found = commands(monkeypatch)
+    begin(runner, "quick", ranks=2)
+    assert {"srun", "--exact"} <= set(found[0][0])
+
+
+def test_one_on_another_machine_is_not_said_to_end(site, runner, monkeypatch):
+    commands(monkeypatch)
+    begin(runner, "quick")
+    runner.post("/schemes/started/1/cancel", page="/profile")
+    assert "runs on another machine" in runner.get("/profile").text
+    assert states(site) == ["away"]
+
+
+def test_cancelled_twice_it_is_not_killed_unless_that_was_said(site, runner, monkeypatch):
+    begin(runner, "endless")
+    asked = []
+    with monkeypatch.context() as patch:
+        patch.setattr(processes, "end", lambda *_, kill: asked.append(kill))
+        for fields in ({}, {}, {"kill": "yes"}):
+            runner.post("/schemes/started/1/cancel", page="/profile", **fields)
+    assert asked == [False, True]
+    page = runner.get("/schemes/started").text
+    assert 'name="kill"' in page and 'aria-label="Kill endless"' in page
+
+
+def test_an_end_that_two_requests_see_at_once(monkeypatch):
+    class Seen:
+        """A child whose end another request sees first."""
+
+        pid = 1
+
+        def poll(self):
+            processes.CHILDREN.clear()
+            return 0
+
+    monkeypatch.setattr(processes, "CHILDREN", {1: Seen()})
+    assert not processes.alive("1", "elsewhere 1")
+
+
+def test_a_log_that_is_a_link_is_neither_shown_nor_written(site, runner, results, tmp_path, monkeypatch):
+    secret = tmp_path / "secret.txt"
+    secret.write_text("not yours")
+    commands(monkeypatch)
+    begin(runner, "quick")
+    monkeypatch.undo()
+    with site.app_context():
+        log = results / db.session.scalar(select(Start.log))
+    log.symlink_to(secret)
+    assert "not yours" not in runner.get("/schemes/started/1/log").text
+    with pytest.raises(FileExistsError):
+        processes.begin(["true"], log)
+    assert secret.read_text() == "not yours"
+
+
+def test_rows_that_differ_in_their_tokens_alone_are_the_same_to_the_page():
+    script = Path(starts.__file__).parent / "static/live.js"
+    pattern = re.search(r"const TOKEN = /(.+)/g;", script.read_text())[1]
+    rows = '<tr><input type="hidden" name="csrf_token" value="{}"><button>Cancel</button>'
+    assert re.sub(pattern, "", rows.format("one.x")) == re.sub(pattern, "", rows.format("two.y")) == rows.format("")
+
+
+class Controller:
+    """Slurm's, which answers as it is told to."""
+
+    def __init__(self, monkeypatch, *answers):
+        self.answers, self.asked = list(answers), 0
+        monkeypatch.setattr(starts, "queue", self.queue)
+
+    def queue(self):
+        self.asked += 1
+        answer = self.answers.pop(0)
+        if callable(answer):
+            answer = answer()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def test_a_controller_that_is_away_is_asked_once_in_a_while(monkeypatch):
+    controller, queue = Controller(monkeypatch, SlurmError("away")), starts.Queue()
+    for _ in range(3):
+        with pytest.raises(SlurmError, match="away"):
+            queue.ask(0.0)
+    assert controller.asked == 1
+
+
+def test_a_job_is_not_looked_for_in_a_queue_from_before_it(monkeypatch):
+    job = {"7": Queued("RUNNING", "1:00", "n1")}
+    controller, queue = Controller(monkeypatch, {}, job), starts.Queue()
+    assert queue.ask(0.0) == {}
+    assert queue.ask(time.time()) == job
+    assert queue.ask(0.0) == job
+    assert controller.asked == 2
+
+
+def test_who_asks_while_another_asks_does_not_wait(monkeypatch):
+    queue = starts.Queue()
+
+    def meanwhile():
+        with pytest.raises(SlurmError, match="is being asked"):
+            queue.ask(0.0)
+        return {}
+
+    controller = Controller(monkeypatch, meanwhile)
+    assert queue.ask(0.0) == {}
+    assert controller.asked == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["a = " + "[" * 3000 + "]" * 3000, ".".join("a" * 3000) + " = 1", "rounds = " + "9" * 5000],
+    ids=["lists", "tables", "digits"],
+)  # fmt: skip
+def test_a_file_beyond_limits_does_not_hide_the_others(jobs, text):
+    (jobs / "deep.toml").write_text(text)
+    found = {scheme.name: scheme.trouble for scheme in schemes(jobs)}
+    assert found["quick"] == ""
+    assert "deep.toml" in found["deep"]

@@ -41,7 +41,7 @@ ROLE = {
     "admin.give_role": "admin",
     "admin.link_for": "admin",
     "admin.invite": "admin",
-    "admin.delete": "admin",
+    "admin.remove": "admin",
 }
 """Endpoint -> least role; every other one needs a viewer."""
 ROLES = ("waiting", "viewer", "runner", "admin")

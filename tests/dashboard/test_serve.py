@@ -176,6 +176,12 @@ def test_a_database_of_a_newer_hpcfl_is_left_alone(make_site, tmp_path, capsys):
     assert "is of a newer hpcfl" in capsys.readouterr().err
 
 
+def test_accounts_lie_in_the_folder_that_was_named_whatever_its_name(make_site, tmp_path):
+    make_site(state=tmp_path / "what?mode=memory#%41")
+    assert (tmp_path / "what?mode=memory#%41/site.sqlite").stat().st_size > 0
+    assert {path.name for path in tmp_path.iterdir()} == {"results", "what?mode=memory#%41"}
+
+
 def test_pages_and_scripts_are_in_the_package():
     """What setup.py says is shipped is all that there is."""
     import hpcfl.dashboard

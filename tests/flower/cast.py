@@ -1,6 +1,7 @@
 """Strategies, functions and a model as a user would have them, without flwr."""
 
 import numpy as np
+import torch
 from torch import nn
 
 from hpcfl.flower import (
@@ -79,8 +80,23 @@ class Fixed(Mean):
         return None, {}
 
 
+class Yields(Fixed):
+    """The same with a generator, which keeps none of the models that it gives."""
+
+    def configure_fit(self, server_round, parameters, client_manager):
+        for cid, proxy in client_manager.all().items():
+            yield proxy, FitIns(Parameters([array + int(cid) for array in parameters.tensors]), {})
+
+
+class Scalars(Mean):
+    """Tells losses and metrics that are arrays and tensors without dimensions."""
+
+    def evaluate(self, server_round, parameters):
+        return torch.tensor(0.5, requires_grad=True), {"round": np.array(server_round)}
+
+
 class Sampled(Mean):
-    """Draws three clients, with a criterion, and uses Python's and NumPy's own random numbers."""
+    """Draws three clients, with a criterion, and uses the global random numbers of Python, NumPy and torch."""
 
     def configure_fit(self, server_round, parameters, client_manager):
         import random
@@ -90,7 +106,8 @@ class Sampled(Mean):
                 return client.properties["partition-id"] % 2
 
         drawn = client_manager.sample(2, criterion=Odd())
-        TOLD.append((server_round, [proxy.cid for proxy in drawn], random.random(), float(np.random.rand())))
+        numbers = random.random(), float(np.random.rand()), float(torch.rand(()))
+        TOLD.append((server_round, [proxy.cid for proxy in drawn], *numbers))
         return [(proxy, FitIns(parameters, {})) for proxy in drawn]
 
 
@@ -120,6 +137,9 @@ class Wrong(Mean):
                 "lr": lambda: [(proxy, FitIns(given[1], {"lr": -1.0})) for proxy, _ in usual(*given)],
                 "epochs": lambda: [(proxy, FitIns(given[1], {"local_epochs": 1.5})) for proxy, _ in usual(*given)],
                 "many": lambda: given[2].sample(99),
+                "late": lambda: (1 / 0 for _ in "1"),
+                "loss": lambda: (object(), {}),
+                "gradients": lambda: (Parameters([torch.ones(1, requires_grad=True)] * 4), {}),
             }[answer]()
 
         setattr(self, method, answered)
@@ -143,6 +163,14 @@ class Odd(Mean):
     def __init__(self):
         super().__init__()
         self.odd = object()
+
+
+class Grows(Mean):
+    """Begins to keep something of that kind in the first round."""
+
+    def aggregate_fit(self, server_round, results, failures):
+        self.odd = nn.Linear(1, 1)
+        return super().aggregate_fit(server_round, results, failures)
 
 
 class Momentum(Mean):

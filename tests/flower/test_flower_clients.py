@@ -1,10 +1,12 @@
 """Flower clients as they are: whatever they are made of, they train, evaluate and tell the same."""
 
+import numpy as np
 import pytest
 import torch
 from rounds_of import apart, make_rounds, parts_of
 
 from hpcfl.errors import JobError, TrainingError
+from hpcfl.flower.apps import loss_of
 
 pytest.importorskip("flwr", reason="flwr is not installed: pip install 'hpcfl[flower]'")
 
@@ -72,6 +74,19 @@ def test_a_client_need_not_tell_a_loss_nor_evaluate():
     assert {row["text"] for row in found.notes if row["name"] == "raw"} == {"AP8="}
     assert found.told("aggregate_evaluate") == {}
     assert torch.isfinite(found.w).all()
+
+
+@pytest.mark.parametrize(
+    ("kind", "metrics", "loss"),
+    [
+        ("train", {"loss": 1, "train_loss": np.float32(2)}, 2.0),
+        ("evaluate", {"loss": 1, "train_loss": 2.0}, 1.0),
+        ("evaluate", {"eval-loss": "low", "train-loss": 2.0}, 2.0),
+        ("train", {"eval_loss": 1.0}, np.nan),
+    ],
+)
+def test_a_loss_has_many_names(kind, metrics, loss):
+    assert loss_of(kind, metrics) == pytest.approx(loss, nan_ok=True)
 
 
 def test_the_context_stays_with_the_client_and_has_the_params():

@@ -27,3 +27,23 @@ def test_they_are_the_same(ours, theirs, own, given, model):
 def test_a_mu_changes_something():
     fedavg, fedprox = make_rounds(), make_rounds(strategy={"name": "flwr.server.strategy.FedProx", "proximal_mu": 2.0})
     assert apart(fedprox.w, fedavg.w) > 1e-3
+
+
+CLIPPING = {"clipping_norm": 1e9, "noise_multiplier": 0.0, "num_sampled_clients": 6}
+
+
+@pytest.mark.parametrize("generation", ["server", "serverapp"])
+def test_a_mu_inside_another_strategy_counts(generation):
+    inner = {"name": f"flwr.{generation}.strategy.FedProx", "proximal_mu": 2.0}
+    name = f"flwr.{generation}.strategy.DifferentialPrivacyServerSideFixedClipping"
+    found, without = [
+        make_rounds(strategy={"name": name, "strategy": inner | mu, **CLIPPING}, rounds=1)
+        for mu in ({}, {"proximal_mu": 0.0})
+    ]
+    assert apart(found.w, without.w) > 1e-3
+
+
+def test_a_mu_of_a_config_counts():
+    strategy = "flwr.serverapp.strategy.FedAvg"
+    found = make_rounds(strategy={"name": strategy, "train_config": {"proximal_mu": 2.0}}, rounds=1)
+    assert apart(found.w, make_rounds(rounds=1, strategy={"name": "fedprox", "mu": 2.0}).w) < 1e-6

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from rounds_of import make_rounds
+from rounds_of import make_rounds, parts_of
 
 import hpcfl
+from hpcfl.errors import JobError
 
 pytest.importorskip("flwr", reason="flwr is not installed: pip install 'hpcfl[flower]'")
 
@@ -62,7 +63,7 @@ NEEDS = {
     "DPFedAvgAdaptive": "a client in flwr's `DPFedAvgNumPyClient`",
     "DPFedAvgFixed": "a client in flwr's `DPFedAvgNumPyClient`, which clips",
     "DifferentialPrivacyClientSideAdaptiveClipping": "a ClientApp with `adaptiveclipping_mod`",
-    "DifferentialPrivacyClientSideFixedClipping": "a ClientApp with `fixedclipping_mod`; other clients do not clip",
+    "DifferentialPrivacyClientSideFixedClipping": "a ClientApp with `fixedclipping_mod`",
     "FedProx": "hpcfl's own clients heed `proximal_mu`",
     "QFedAvg": "`flwr.server`: an `evaluate_fn`",
 }
@@ -82,6 +83,16 @@ def test_a_strategy_of_flwr_makes_rounds(generation, name, params, clients):
     assert torch.isfinite(found.w).all()
     assert not torch.equal(found.w, found.parts.world.initial)
     assert {row["step"] for row in found.notes if row["method"] == "fit"} == {1, 2}
+
+
+UNCLIPPED = [(generation, name) for name in WORK if name.startswith(("DPFedAvg", "DifferentialPrivacyClient"))
+             for generation, case in zip(GENERATIONS, WORK[name]) if case is not None]  # fmt: skip
+
+
+@pytest.mark.parametrize(("generation", "name"), UNCLIPPED)
+def test_noise_without_clipping_is_refused(generation, name):
+    with pytest.raises(JobError, match="leaves the clipping to the clients, and hpcfl's own do not clip"):
+        parts_of(strategy={"name": f"{generation}.{name}"}, **OWN)
 
 
 def exported(generation):

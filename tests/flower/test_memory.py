@@ -1,6 +1,7 @@
 """What a strategy keeps in its attributes goes into the state and comes back; a run goes on to the same bits."""
 
 from dataclasses import replace
+from functools import partial
 
 import cast
 import numpy as np
@@ -52,6 +53,15 @@ def test_attributes_come_back(name):
     assert after.function is max  # as built
 
 
+@pytest.mark.parametrize("function", [np.mean, np.add, torch.mean, dict, str.join, {}.get, partial(max, 1)])
+def test_functions_and_classes_are_as_built(function):
+    before, after = cast.Mean(), cast.Mean()
+    before.function, after.function = len, function
+    recall(after, remember(before))
+    assert after.function is function
+    assert not lacking(remember(after))
+
+
 def test_arrays_are_not_copied():
     strategy = cast.Mean()
     strategy.kept = np.zeros(3)
@@ -60,7 +70,7 @@ def test_arrays_are_not_copied():
     assert state[f"{KEY}.0"].sum() == 3
 
 
-@pytest.mark.parametrize("value", [object(), {1, 2}, [len], np.array(["a"]), {"a": [iter(())]}])
+@pytest.mark.parametrize("value", [object(), {1, 2}, [len], np.array(["a"]), {"a": [iter(())]}, torch.nn.ReLU()])
 def test_what_cannot_be_kept_is_told_by_its_name(value):
     strategy = cast.Mean()
     strategy.odd = value
@@ -75,6 +85,8 @@ def test_a_job_that_asks_for_checkpoints_is_refused_where_they_cannot_be():
     with pytest.raises(JobError, match=r"checkpoint: Odd\.odd is a object, which a checkpoint cannot hold; leave"):
         parts_of(strategy="cast.Odd", checkpoint={"every": 1})
     parts_of(strategy="cast.Odd")
+    with pytest.raises(JobError, match=r"checkpoint: Grows\.odd is a Linear, which a checkpoint cannot hold; leave"):
+        make_rounds(strategy="cast.Grows", checkpoint={"every": 1})
     with pytest.raises(JobError, match=r"checkpoint: client\.app = 'cast\.made'"):
         parts_of(strategy="cast.Mean", client={"app": "cast.made"}, checkpoint={"resume": "auto"})
 

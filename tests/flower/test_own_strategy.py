@@ -8,13 +8,25 @@ import pytest
 import torch
 from rounds_of import apart, make_rounds, parts_of
 
+from hpcfl.clock import VirtualClock
 from hpcfl.errors import JobError, TrainingError
+from hpcfl.flower.server import seeded
 
 HELD_OUT = {"client": {"lr": 0.1, "batch_size": 20, "test_size": 0.2}}
 
 
 def own(name, **params):
     return {"name": f"cast.{name}", **params}
+
+
+APPS = {"strategy": own("Mean"), "client": {"app": {"name": "cast.Adds", "step": 0.5}}}
+
+
+def test_a_damaged_update_says_what_its_client_said(monkeypatch):
+    monkeypatch.setitem(sys.modules, "flwr.app", None)  # the client puts numbers into hpcfl's own context
+    found = make_rounds(**APPS, faults={"corrupt": 1.0}, rounds=1)
+    told = [row["value"] for row in found.notes if row["name"] == "seen"]
+    assert told == [1] * (6 - len(found.steps[0][1].failures))
 
 
 def test_the_methods_are_asked_in_flowers_order():
@@ -81,6 +93,15 @@ def test_a_configs_epochs_and_rate_belong_to_the_job():
     assert apart(set_so.w, asked.w) < 1e-6
 
 
+def test_what_a_config_says_in_vain_is_told_once(capsys):
+    make_rounds(strategy=own("Mean", config={"epochs": 2, "server_round": 1, "batch_size": 5, "augment": "no"}))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("note: hpcfl's own clients heed epochs, local_epochs, ")
+    assert line.endswith("of a config; this one also has augment, batch_size, which changes nothing")
+    make_rounds(strategy=own("Mean", config={"lr": 0.1}))
+    assert not capsys.readouterr().err
+
+
 def test_none_keeps_the_model_and_a_client_may_have_one_of_its_own():
     found = make_rounds(strategy=own("Fixed"), client={"lr": 1e-9, "batch_size": 20})
     first = found.parts.world.initial
@@ -90,6 +111,19 @@ def test_none_keeps_the_model_and_a_client_may_have_one_of_its_own():
     for place, array in enumerate(views):
         np.testing.assert_allclose(brought["0"][place], array + 1, atol=1e-5)
         np.testing.assert_allclose(brought["1"][place], array, atol=1e-5)
+
+
+def test_every_model_of_a_generator_is_sent():
+    found = make_rounds(strategy=own("Yields"), client={"lr": 1e-9, "batch_size": 20})
+    views = found.parts.strategy.arrays.of(found.parts.world.initial)
+    for cid, arrays in found.parts.strategy.server.strategy.brought.items():
+        np.testing.assert_allclose(arrays[0], views[0] + int(cid), atol=1e-5)
+
+
+def test_a_scalar_of_numpy_or_torch_is_a_number():
+    found = make_rounds(strategy=own("Scalars"))
+    assert found.told("evaluate") == {0: 0.5, 1: 0.5, 2: 0.5}
+    assert found.told("evaluate", "round") == {0: 0, 1: 1, 2: 2}
 
 
 def test_lost_and_failed_clients_are_failures():
@@ -107,14 +141,35 @@ def test_dropped_clients_do_not_hold_up_the_run():
     assert counts == [6] * 5
 
 
+def test_a_round_that_lost_everybody_begins_again_within_its_step():
+    parts = parts_of(strategy=own("Mean"), client={"device": {"dropout": 0.9}, "batch_size": 20})
+    state, steps = parts.strategy.init(parts.world), []
+    for step in parts.schedule(parts.world, VirtualClock()):
+        steps.append(step)
+        if step.choose:
+            assert step.choose(state)
+    assert [step.index for step in steps] == [0, 1, 2]
+    assert all(job.visit for job in steps[2].done)
+    assert len(steps[2].done) + len(steps[2].lost) == 6 * (1 + steps[2].done[0].visit)
+
+
 def test_samples_and_global_random_numbers_belong_to_the_round():
     make_rounds(strategy=own("Sampled"))
     first = [told for told in cast.TOLD if isinstance(told[0], int)]
-    np.random.rand(3)  # noqa: NPY002 - the global state is what must not matter
+    np.random.rand(3), torch.rand(3)  # noqa: NPY002 - the global state is what must not matter
     make_rounds(strategy=own("Sampled"))
     assert [told for told in cast.TOLD if isinstance(told[0], int)] == first
     assert first[0][2:] != first[1][2:]
     assert {cid for _, drawn, *_ in first for cid in drawn} <= {"1", "3", "5"}
+
+
+def test_global_random_numbers_go_on_as_before():
+    before = torch.get_rng_state()
+    with seeded(1, "evaluate", 2):
+        drawn = torch.rand(2)
+    assert torch.equal(torch.get_rng_state(), before)
+    with seeded(1, "evaluate", 2):
+        assert torch.equal(torch.rand(2), drawn)
 
 
 def test_integer_buffers_go_out_and_what_comes_back_is_dropped():
@@ -173,6 +228,10 @@ def test_parameters_are_views_of_the_vector():
         ("aggregate_fit", "text", "gave 'w', which is no Parameters"),
         ("aggregate_fit", "metrics", "gave metrics of which a is a object"),
         ("aggregate_evaluate", "list", "gave [1, 2]; should be (loss or None, metrics)"),
+        ("configure_fit", "late", "failed: ZeroDivisionError: division by zero (cast.py:"),
+        ("aggregate_fit", "gradients", "gave parameters that cannot be read: Can't call numpy() on Tensor"),
+        ("aggregate_evaluate", "loss", "gave metrics of which loss is a object"),
+        ("evaluate", "loss", "gave metrics of which loss is a object"),
         ("evaluate", "list", "gave [1, 2]; should be (loss, metrics) or None"),
         ("configure_fit", "empty", "chose no client"),
         ("configure_fit", "twice", "gave client 0 twice"),
@@ -200,6 +259,11 @@ def test_a_wrong_answer_is_one_sentence_with_method_and_round(method, answer, sa
         ({"strategy": own("Mean"), "schedule": {"name": "synchronous", "c_ratio": 0.5}}, "schedule.c_ratio"),
         ({"strategy": own("Mean"), "schedule": "buffered"}, "take synchronous"),
         ({"client": {"app": "cast.made"}}, "strategy = 'fedavg' lacks Flower's methods"),
+        (
+            {**APPS, "faults": {"byzantine": 0.5, "attack": "label_flip"}},
+            "faults.attack = 'label_flip': client.app trains on its own labels; valid: sign_flip, noise",
+        ),
+        ({"strategy": own("Mean"), "client": {**APPS["client"], "out_of_memory": "split"}}, "client.out_of_memory"),
     ],
 )
 def test_a_job_that_cannot_be_is_told_by_its_key(changes, said):

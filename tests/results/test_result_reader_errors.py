@@ -105,3 +105,26 @@ def test_a_run_without_rounds(run):
     assert "has no rounds" in refused(path)
     writer.close()
     assert "has no rounds" in refused(path)
+
+
+@pytest.mark.parametrize("how", ["external", "virtual", "group"])
+def test_what_lies_in_another_file_is_not_read(run, tmp_path, how):
+    path, writer = run
+    write_steps(writer, 1, 1)
+    writer.close()
+    secret = tmp_path / "secret"
+    with h5py.File(secret, "w") as file:
+        file["text"] = [b"secret"]
+    with h5py.File(path, "r+") as file:
+        del file["job/text"]
+        if how == "external":
+            file["job"].create_dataset("text", (1,), "S8", external=[(str(secret), 0, 8)])
+        elif how == "virtual":
+            layout = h5py.VirtualLayout((1,), "S6")
+            layout[:] = h5py.VirtualSource(secret, "text", (1,))
+            file["job"].create_virtual_dataset("text", layout)
+        else:
+            file["job"].create_group("text")
+    words = "it is a group" if how == "group" else "its bytes lie in another file"
+    with open_results(path) as found, pytest.raises(ResultError, match=f"cannot read /job/text of .*: {words}"):
+        _ = found.job_text

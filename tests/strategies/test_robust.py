@@ -70,6 +70,15 @@ def test_distances_of_models_that_hardly_differ():
     assert gathered.distances(rows).tolist() == [pytest.approx(row, rel=1e-9) for row in exact]
 
 
+def test_a_first_model_that_lies_far_out_hides_nobody():
+    rows = torch.randn(8, 300, generator=torch.Generator().manual_seed(0))
+    rows[0] = 1e8
+    rows[1] += 3.0
+    apart = gathered.distances(list(rows))
+    torch.testing.assert_close(apart[1:, 1:], gathered.distances(list(rows[1:])))
+    assert gathered.scores(apart, 2).argmin().item() > 1
+
+
 @pytest.mark.parametrize(
     ("strategy", "needs", "valid"),
     [

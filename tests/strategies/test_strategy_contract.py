@@ -245,3 +245,17 @@ def test_every_field_has_its_sentence(name):
     }
     own = {field.name for field in fields(STRATEGIES[name]) if field.name in STRATEGIES[name].__annotations__}
     assert own <= followed
+
+
+MODELS = [name for name, kind in STRATEGIES.items() if kind.uploads.get("w", "neighbours") != "neighbours"]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_client_that_learns_nothing_uploads_the_base(name):
+    parts, _ = build(name, {**(NEUTRAL[name] if name == "fedopt" else {}), "client": {"batch_size": 8, "lr": 1e-30}})
+    state = parts.strategy.init(parts.world)
+    state["lam"] = torch.linspace(0.1, 0.4, 6).double()  # AFL's, as it comes to be
+    job = parts.world.job(0 if name == "centralized" else 2, 0, 0.0)
+    sent = parts.strategy.send(state, job.client)
+    uploads, fit = parts.trainer.train(job, sent)
+    torch.testing.assert_close(uploads["w"], parts.strategy.base(sent, fit.client))

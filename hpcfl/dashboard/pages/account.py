@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from urllib.parse import unquote, urlsplit
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -10,12 +11,12 @@ from flask_login import current_user
 from sqlalchemy import delete
 from sqlalchemy.exc import IntegrityError
 
-from hpcfl.dashboard.accounts import begin, check, end, end_others, hash_password, open_link
+from hpcfl.dashboard.accounts import begin, check, end, end_others, hash_password, open_link, set_password
 from hpcfl.dashboard.database import Link, User, db
 from hpcfl.dashboard.forms import Login, NewPassword, Register
 from hpcfl.dashboard.guard import ANYONE, open_to
 from hpcfl.dashboard.site import site
-from hpcfl.dashboard.throttle import enter, forgive
+from hpcfl.dashboard.throttle import caller, enter, forgive
 
 __all__ = ["page"]
 
@@ -33,14 +34,14 @@ def login() -> ResponseReturnValue:
     back = request.args.get("next", "")
     if not form.validate_on_submit():
         return render_template("login.html", form=form, back=back)
-    if (left := enter(_address(), form.login.data)) > 0:
+    if (left := enter(caller(), form.login.data)) > 0:
         message = f"Too many attempts have failed. Wait {math.ceil(left)} s."
         answer = render_template("login.html", form=form, back=back, message=message)
         return answer, 429, {"Retry-After": str(math.ceil(left))}
     user = check(form.login.data, form.password.data)
     if user is None:
         return render_template("login.html", form=form, back=back, message=WRONG), 403
-    forgive(_address(), form.login.data)
+    forgive(caller(), form.login.data)
     begin(user)
     return redirect(_back())
 
@@ -51,9 +52,10 @@ def register() -> ResponseReturnValue:
     if site.settings.registration == "closed":
         abort(403, "An administrator of this site makes accounts: ask one for a link.")
     form = Register()
+    # counted before it is looked at: the answer tells which login names there are
+    if form.is_submitted() and (left := enter(f"{request.remote_addr} registering")) > 0:
+        abort(429, f"Too many accounts were asked for from there. Wait {math.ceil(left)} s.")
     if form.validate_on_submit():
-        if (left := enter(_address())) > 0:
-            abort(429, f"Too many accounts were asked for from there. Wait {math.ceil(left)} s.")
         role = "viewer" if site.settings.registration == "open" else "waiting"
         if (user := _new(form, role)) is not None:
             db.session.commit()
@@ -79,10 +81,10 @@ def welcome(number: str) -> ResponseReturnValue:
                 db.session.rollback()
                 abort(404)
             if link.user:
-                user.password = hash_password(form.password.data)
+                set_password(user, form.password.data)
             db.session.commit()
             end_others(user)
-            forgive(_address(), user.login)
+            forgive(caller(), user.login)
             begin(user)
             return redirect(url_for("home.show"))
     return render_template("register.html", form=form, link=link)
@@ -118,13 +120,11 @@ def _new(form: Register, role: str) -> User | None:
     return user
 
 
-def _address() -> str:
-    return request.remote_addr or ""
-
-
 def _back() -> str:
     """Where somebody came from, if it lies on this site."""
     back = request.args.get("next", "")
     if not back.startswith("/") or back.startswith("//") or "\\" in back or not back.isprintable():
+        return url_for("home.show")
+    if ".." in unquote(urlsplit(back).path).split("/"):  # which leads out of a prefix
         return url_for("home.show")
     return request.script_root + back

@@ -5,9 +5,10 @@ from __future__ import annotations
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, and_, delete, or_, select, update
+from sqlalchemy.orm import aliased
 
-from hpcfl.dashboard.accounts import end_others, make_link
+from hpcfl.dashboard.accounts import make_link
 from hpcfl.dashboard.database import ROLES, User, db
 from hpcfl.dashboard.guard import open_to
 
@@ -15,6 +16,9 @@ __all__ = ["page"]
 
 page = Blueprint("admin", __name__)
 
+DIRECT = {"synchronize_session": False}
+"""What is written is read again after the commit."""
+STAYS = "The last administrator stays one: make somebody else one first."
 INVITED = ("viewer", "runner", "admin")
 """Roles that a link may give."""
 
@@ -31,12 +35,9 @@ def give_role(number: int) -> ResponseReturnValue:
     user, role = _user(number), request.form.get("role")
     if role not in ROLES:
         abort(400)
-    if user.role == "admin" and role != "admin" and _last_admin():
-        flash("The last administrator stays one: make somebody else one first.")
-        return redirect(url_for("admin.show"))
-    user.role = role
+    given = db.session.execute(update(User).where(_spared(user, role)).values(role=role), execution_options=DIRECT)
     db.session.commit()
-    flash(f"{user.name} is now {role}.")
+    flash(f"{user.name} is now {role}." if given.rowcount else STAYS)
     return redirect(url_for("admin.show"))
 
 
@@ -60,15 +61,15 @@ def invite() -> str:
 
 @page.post("/admin/users/<int:number>/delete")
 @open_to("admin")
-def delete(number: int) -> ResponseReturnValue:
+def remove(number: int) -> ResponseReturnValue:
     user = _user(number)
     if user.id == current_user.id:
         flash("You cannot delete yourself: another administrator can.")
         return redirect(url_for("admin.show"))
-    end_others(user)
-    db.session.delete(user)
+    name = user.name
+    gone = db.session.execute(delete(User).where(_spared(user)), execution_options=DIRECT)
     db.session.commit()
-    flash(f"{user.name} is deleted.")
+    flash(f"{name} is deleted." if gone.rowcount else STAYS)
     return redirect(url_for("admin.show"))
 
 
@@ -76,8 +77,12 @@ def _user(number: int) -> User:
     return db.session.get(User, number) or abort(404)
 
 
-def _last_admin() -> bool:
-    return db.session.scalar(select(func.count()).where(User.role == "admin")) == 1
+def _spared(user: User, role: str = "") -> ColumnElement[bool]:
+    """The person, unless no administrator were left: said in the statement that writes, since two administrators may
+    write of one another at once."""
+    other = aliased(User)
+    another = select(other.id).where(other.role == "admin", other.id != user.id).exists()
+    return and_(User.id == user.id, or_(User.role != "admin", another, role == "admin"))
 
 
 def _page(link: str | None = None, whose: str = "") -> str:

@@ -22,6 +22,8 @@ FILTERS: dict[str, Callable[[Run], str]] = {
 }
 """Key of the address -> what a run has there."""
 PER_PAGE = 50
+DIGITS = 20
+"""A number that is sorted as one has fewer."""
 
 
 @page.get("/")
@@ -55,7 +57,7 @@ def _chosen() -> dict[str, object]:
         "words": request.args.get("q", ""),
         "at": at,
         "pages": pages,
-        "query": {key: value for key, value in request.args.items() if key != "page" and value},
+        "query": {key: value for key in (*FILTERS, "q") if (value := request.args.get(key))},
     }
 
 
@@ -71,6 +73,9 @@ def _fits(run: Run, wanted: dict[str, str], words: Sequence[str]) -> bool:
 
 def _values(runs: Sequence[Run], value: Callable[[Run], str]) -> list[str]:
     """What there is to choose from; numbers in their order."""
-    return sorted(
-        {value(run) for run in runs} - {""}, key=lambda text: (int(text) if text.isdecimal() else math.inf, text)
-    )
+    return sorted({value(run) for run in runs} - {""}, key=lambda text: (_number(text), text))
+
+
+def _number(text: str) -> float:
+    """What stands there; infinity for a word, and for digits that nobody means as a number."""
+    return int(text) if text.isdecimal() and len(text) < DIGITS else math.inf

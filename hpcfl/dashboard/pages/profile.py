@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask import Blueprint, flash, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
-from hpcfl.dashboard.accounts import check, end_others, hash_password
+from hpcfl.dashboard.accounts import check, end_others, set_password
 from hpcfl.dashboard.database import db
 from hpcfl.dashboard.forms import Name, PasswordChange
 from hpcfl.dashboard.guard import open_to
 from hpcfl.dashboard.saved import own_comparison, own_comparisons
-from hpcfl.dashboard.throttle import enter, forgive
+from hpcfl.dashboard.throttle import caller, enter, forgive
 
 __all__ = ["page"]
 
@@ -43,14 +43,13 @@ def change_password() -> ResponseReturnValue:
     form = PasswordChange()
     form.owner = current_user.login
     if form.validate_on_submit():
-        address = request.remote_addr or ""
-        if enter(address, current_user.login) > 0:
+        if enter(caller(), current_user.login) > 0:
             form.old.errors = ["Too many attempts have failed. Wait a little."]
         elif check(current_user.login, form.old.data) is None:
             form.old.errors = ["That is not your present password."]
         else:
-            forgive(address, current_user.login)
-            current_user.password = hash_password(form.password.data)
+            forgive(caller(), current_user.login)
+            set_password(current_user, form.password.data)
             db.session.commit()
             end_others(current_user, keep=current_user.session)
             flash("Your password is changed, and your other sessions are ended.")

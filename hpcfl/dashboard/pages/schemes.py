@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, abort, flash, redirect, render_template, url_for
+from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
@@ -20,6 +20,9 @@ page = Blueprint("schemes", __name__)
 
 SHOWN = 30
 """Of what was started, the latest."""
+OVER = "is over already."
+REFUSED = {"ended": OVER, "cancelled": OVER, "away": "runs on another machine: cancel it from the site there."}
+"""State -> why it cannot be cancelled."""
 
 
 @page.before_request
@@ -59,15 +62,16 @@ def begin(scheme_id: str) -> ResponseReturnValue:
 @page.post("/schemes/started/<int:number>/cancel")
 @open_to("runner")
 def cancel(number: int) -> ResponseReturnValue:
-    """By whoever started it, or an administrator."""
+    """By whoever started it, or an administrator; with `kill` at once."""
     row = _row(number)
     if row.user_id != current_user.id and not current_user.may("admin"):
         abort(403)
-    if starts.look(row) in ("ended", "cancelled"):
-        flash(f"{row.scheme} is over already.")
+    if refused := REFUSED.get(starts.look(row)):
+        flash(f"{row.scheme} {refused}")
     else:
-        starts.cancel(row)
-        flash(f"{row.scheme} is asked to end.")
+        kill = "kill" in request.form
+        starts.cancel(row, kill=kill)
+        flash(f"{row.scheme} is {'killed' if kill else 'asked to end'}.")
     return redirect(url_for("schemes.show"))
 
 
