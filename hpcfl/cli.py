@@ -43,10 +43,16 @@ def run(job: str | None = None, overrides: tuple[str, ...] = (), out: str | None
 
     Alone it runs in one process, where breakpoints work; mpirun, srun or torchrun make it many. No key chooses.
     """
+    from hpcfl.launch import detect
+    from hpcfl.warden import stand_by
+
+    overrides = (*overrides, *(["checkpoint.resume=must"] if resume else []))
+    steady = stand_by(detect(os.environ), job, overrides, out)
     placement, outlook = take_place()
+    outlook.steady = steady
     from hpcfl.runner import run_job
 
-    run_job(placement, outlook, job, (*overrides, *(["checkpoint.resume=must"] if resume else [])), out)
+    run_job(placement, outlook, job, overrides, out)
 
 
 @cli.command()

@@ -7,7 +7,9 @@ everything, and the verbs of the transport do nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from time import perf_counter
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,6 +17,7 @@ from torch import Tensor
 from hpcfl.batched import Batched
 from hpcfl.checkpoint.vault import Report, Vault, home
 from hpcfl.core import Cohort, Job, Program, Send, Step, Update, World, deal, programs, singly
+from hpcfl.errors import LostRankError, RankError
 from hpcfl.hindsight import Hindsight, Lane
 from hpcfl.messages import STOP, Keep, Order, alike, decode_reason, encode_reason, hear_order, say_order
 from hpcfl.mixing import Mixer
@@ -44,7 +47,8 @@ class Collective:
         trainer.homes.history = False  # nobody is ahead of the server
         self._vault, self._lanes = vault, lanes
         self._transport, self._trainer, self._world, self._batched = transport, trainer, world, batched
-        self._sums = Sums(reproducible, trainer.device, transport.zeros, trainer.stay)
+        self._reproducible = reproducible
+        self._sums = self._room()
         self._mixer = Mixer(transport, trainer, world, self._sums)
         self._several = transport.size > 1
         self._order = Order((), (), {})
@@ -61,18 +65,18 @@ class Collective:
         if not jobs:
             return
         self._order = Order.of(jobs, send)
-        self._say(self._order)
+        self._tell(self._order)
 
     def collect(self, step: Step) -> Cohort:
         """The updates of the jobs that were submitted last, by client id; blocks until all are in."""
         if not step.done:
             return Cohort((), step=step.index)
-        share, hands, reports, each, reasons = self._work(self._order)
+        share, hands, reports, each, reasons = self._done(self._order, self._work)
         means = self._mix(self._order, share, set(_clients(reports, 0)))
         updates = [
             Update(
-                job, rank, int(steps), loss, seconds, step.staleness(job), failure=reasons.get(job.client),
-                peers=self._mixer.peers(job.client),
+                job, self._transport.ranks[rank], int(steps), loss, seconds, step.staleness(job),
+                failure=reasons.get(job.client), peers=self._mixer.peers(job.client),
             )
             for rank, job, (_, steps, loss, seconds, _) in _rows(hands, reports)
         ]  # fmt: skip
@@ -91,20 +95,48 @@ class Collective:
         The jobs say who is asked, and from which server step's model. Not while jobs are under way.
         """
         order = Order.of(jobs, send, after)
-        self._say(order)
+        self._tell(order)
         self.bytes_down += self._several * sum(map(_bytes, order.tensors()))
-        return self._examine(order)
+        return self._done(order, self._examine)
 
     def keep(self, step: int, jobs: Sequence[int]) -> Callable[[], list[Report]]:
         """Let the ranks write their clients' private state after so many of their jobs. Not while any are under way."""
         keep = Keep(step, tuple(jobs))
-        self._say(keep)
+        self._tell(keep)
         reports = self._keep(keep)
         return lambda: reports
 
     def close(self) -> None:
         """No more jobs: the other ranks leave `serve`."""
-        self._say(STOP)
+        with suppress(RankError):  # all is done, whoever is lost now
+            self._tell(STOP)
+
+    def _tell(self, order: Order | Keep | int) -> None:
+        """Say it to every rank; once more to those that are left, where one is lost."""
+        while True:
+            try:
+                return self._say(order)
+            except LostRankError:
+                self._mend()
+
+    def _done(self, order: Order, work: Callable[[Order], Any]) -> Any:
+        """What comes of an order that was told; where a rank is lost, those left do it anew, to the same bits."""
+        while True:
+            try:
+                return work(order)
+            except LostRankError:
+                self._mend()
+                self._tell(order)
+
+    def _mend(self) -> None:
+        """Where a rank was lost, go on with the others; if clients lived there, the run has to go back for them."""
+        if self._trainer.strategy.private:
+            raise  # noqa: PLE0704 - it is called for one that was caught
+        self._transport.mend()
+        self._sums = self._room()
+
+    def _room(self) -> Sums:
+        return Sums(self._reproducible, self._trainer.device, self._transport.zeros, self._trainer.stay)
 
     def _say(self, order: Order | Keep | int) -> None:
         begin = perf_counter()

@@ -43,6 +43,10 @@ class RankError(HpcflError):
     """A rank that failed, died or kept the others waiting for too long."""
 
 
+class LostRankError(RankError):
+    """A rank that failed, died or hangs, in a job that goes on with the others."""
+
+
 class TrainingError(HpcflError):
     """A round that cannot be completed, because too few of its clients succeeded."""
 

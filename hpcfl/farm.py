@@ -20,7 +20,7 @@ from torch import Tensor
 from hpcfl.answers import Answer, send_answer
 from hpcfl.checkpoint.vault import Report, Vault, home
 from hpcfl.core import Cohort, Job, Send, Step, Update, World, shares
-from hpcfl.errors import JobError
+from hpcfl.errors import JobError, LostRankError
 from hpcfl.messages import IDLE, STOP, Keep, Order, alike, hear_order
 from hpcfl.share import Share, Sums, examine, places
 from hpcfl.tenders import Queue, Tenders
@@ -97,9 +97,12 @@ class Farm:
             return Cohort((), step=step.index, group=step.group)
         answers = [self._await(job) for job in step.done]
         updates = [
-            Update(job, answer.rank, int(answer.row[0]), *answer.row[1:], step.staleness(job), failure=answer.reason)
+            Update(
+                job, self._transport.ranks[answer.rank], int(answer.row[0]), *answer.row[1:], step.staleness(job),
+                failure=answer.reason,
+            )
             for job, answer in zip(step.done, answers)
-        ]
+        ]  # fmt: skip
         for job in step.done:
             self._combined[job.client] = self._combined.get(job.client, 0) + 1
         arrived = [(update, answer.uploads) for update, answer in zip(updates, answers) if update.failure is None]
@@ -174,7 +177,8 @@ class Farm:
     def close(self) -> None:
         """No more jobs: the other ranks leave `serve`."""
         self._tenders.close()
-        self._raise_failure()
+        if not isinstance(self._failure, LostRankError):  # all is done, whoever is lost now
+            self._raise_failure()
 
     # on the other ranks
     def serve(self) -> None:

@@ -39,6 +39,11 @@ class Homes:
             states.pop(0)
         return dict(states[0][1] if states and states[0][0] <= jobs else self._begun(client))
 
+    def clear(self) -> None:
+        """Every client is as at first."""
+        self._jobs.clear()
+        self._states.clear()
+
     def stand(self, jobs: Sequence[int]) -> dict[int, tuple[list[str], State]]:
         """Each client that keeps something, after `jobs[client]` of its jobs: which names it has as all have at first,
         and what is its own. Older states are forgotten.

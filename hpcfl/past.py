@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 import hpcfl
 from hpcfl.build import Parts, result_path
 from hpcfl.checkpoint.folder import Checkpoint, folder_of, load, require_room, second_of
@@ -52,11 +50,15 @@ class Past:
         """What the checkpoint's marker says."""
         return self.checkpoint.facts if self.checkpoint else None
 
-    def vault(self, parts: Parts, placement: Placement, device: torch.device) -> Vault | None:
+    def vault(self, parts: Parts, rank: int, ranks: int) -> Vault | None:
         """Where this rank keeps its clients' private state, if they have any."""
         if not parts.strategy.private:
             return None
-        return Vault(self.folder, parts.trainer.homes, placement.rank, placement.size, device, self.second)
+        return Vault(self.folder, parts.trainer.homes, rank, ranks, parts.world.initial.device, self.second)
+
+    def back(self, checkpoint: str) -> Past:
+        """What the run goes back to when private state was lost: a checkpoint of its own; without any its beginning."""
+        return replace(self, checkpoint=load(Path(checkpoint)) if checkpoint else None)
 
     def take_over(self, parts: Parts, vault: Vault | None, serves: bool) -> None:
         """Make this rank's parts as the checkpoint has them: its clients' state, and how they are trained."""

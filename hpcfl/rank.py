@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from hpcfl.core import first_line
 from hpcfl.data import fetch, find_root
 from hpcfl.ending import conclude
 from hpcfl.environment import describe
-from hpcfl.errors import HpcflError, RankError, Refused
+from hpcfl.errors import HpcflError, LostRankError, RankError, Refused
 from hpcfl.farm import Farm
 from hpcfl.faults import damaged
 from hpcfl.federation import build_compression
@@ -34,6 +35,7 @@ from hpcfl.results import Lasting, Writer
 from hpcfl.runner import DOWNLOAD_S, agree, agree_device, connect
 from hpcfl.schema import JobSpec
 from hpcfl.signals import Outlook, say_once_more
+from hpcfl.survival import follow, note_losses, require_way_back
 from hpcfl.tracking import Trackers, require
 
 __all__ = ["run_rank"]
@@ -52,12 +54,15 @@ def run_rank(placement: Placement, rendezvous: Any, job: JobFile, outlook: Outlo
         lambda: job.explain(build.assemble, job, device, trains=trains, serves=serves), lambda parts: parts.fingerprint,
         limit_s=spec.server.timeout_s,
     )  # fmt: skip
-    vault = past.vault(parts, placement, device)
+    agree(placement, rendezvous, lambda: job.explain(require_way_back, spec, parts.strategy))
+    vault = past.vault(parts, placement.rank, placement.size)
     agree(placement, rendezvous, lambda: past.take_over(parts, vault, serves), limit_s=spec.server.timeout_s)
     parts.execution.settle(rendezvous.exchange(parts.execution.graphs))
     described = rendezvous.exchange(f"{os.uname().nodename} {device} {torch.__version__}")
     writer = agree(placement, rendezvous, lambda: job.explain(open_results, job, path, past, parts) if serves else None)
-    transport = connect(placement, rendezvous, device, spec.server.timeout_s, spec.device.interface)
+    silence_s = spec.server.heartbeat_s if spec.server.on_rank_failure == "continue" else None
+    transport = connect(placement, rendezvous, device, spec.server.timeout_s, spec.device.interface, silence_s)
+    outlook.steady(*transport.address)
     orderly, code = True, 0
     with transport:
         try:
@@ -66,10 +71,10 @@ def run_rank(placement: Placement, rendezvous: Any, job: JobFile, outlook: Outlo
                 outlook.file = str(path)
                 environment = describe(placement, rendezvous.mpi, transport.backend, described, spec.threads)
                 environment["execution"] = str(parts.execution)
-                orderly, code = serve(job, parts, pool, writer, environment, outlook, past, transport.asked)
+                orderly, code = serve(job, parts, pool, writer, environment, outlook, past, transport)
             else:
                 outlook.patience_s, outlook.ask = spec.server.timeout_s, transport.ask
-                pool.serve()
+                follow(pool, transport, lambda found: renew(spec, parts, past.back(found), transport))
         except Exception as failure:
             fail(transport, placement, failure)
     if not orderly:
@@ -81,7 +86,7 @@ def run_rank(placement: Placement, rendezvous: Any, job: JobFile, outlook: Outlo
 
 def serve(
     job: JobFile, parts: build.Parts, pool: Collective | Farm, writer: Writer, environment: dict, outlook: Outlook,
-    past: Past, asked: Callable[[], int],
+    past: Past, transport: Any,
 ) -> tuple[bool, int]:  # fmt: skip
     """Rank 0: the round loop, with the result file open and progress shown.
 
@@ -99,7 +104,12 @@ def serve(
     }
     # Open MPI gives rank 0 a terminal of its own, whatever its output really goes to
     live = environment["launcher"] != "openmpi"
-    with Reporter(world.rounds, live=live) as progress, Trackers(spec, progress.line) as trackers, writer:
+    with (
+        Reporter(world.rounds, live=live) as progress,
+        Trackers(spec, progress.line) as trackers,
+        writer,
+        ExitStack() as last,
+    ):
         outlook.ask = say_once_more
         writer.say = progress.line
         if checkpoint:
@@ -110,25 +120,38 @@ def serve(
             writer.start(job.text, spec.resolved(), environment, clients, parts.labels, parts.owner, parts.world.family)
         if world.family and world.family.note:
             progress.line(f"note: {world.family.note}")
-        record = Recorder(
-            world, pool, writer, progress, parts.evaluate(spec.server.test_batch_size),
-            [version.constants() for version in parts.trainer.versions],
-            trackers=trackers, send=parts.strategy.send, recorded=parts.strategy.recorded,
-            evaluate_every=spec.server.evaluate_every,
-            keep_every=spec.results.keep_every, upload_bytes=build_compression(spec).bytes,
-            outlook=outlook, wall_clock=spec.clock == "wall", before=past.facts,
-            damaged=lambda job: damaged(spec.faults, spec.seed, job),
-            **({"epsilon": parts.account.epsilon} if parts.account else {}),
-            serverless="neighbours" in parts.strategy.uploads.values(),
-        )  # fmt: skip
-        keeper = past.keeper(parts, pool, record, writer, progress.line, lambda: outlook.asked or asked())
-        steps, at = past.steps(parts, pool, keeper)
-        least = 0 if overlaps(parts.schedule) else spec.server.min_clients
-        with keeper:
+        noted = partial(note_losses, transport, writer, progress.line)
+        last.callback(noted)
+        while True:
+            record = Recorder(
+                world, pool, writer, progress, parts.evaluate(spec.server.test_batch_size),
+                [version.constants() for version in parts.trainer.versions],
+                trackers=trackers, send=parts.strategy.send, recorded=parts.strategy.recorded,
+                evaluate_every=spec.server.evaluate_every,
+                keep_every=spec.results.keep_every, upload_bytes=build_compression(spec).bytes,
+                outlook=outlook, wall_clock=spec.clock == "wall", before=past.facts,
+                damaged=lambda job: damaged(spec.faults, spec.seed, job),
+                **({"epsilon": parts.account.epsilon} if parts.account else {}),
+                serverless="neighbours" in parts.strategy.uploads.values(), note_losses=noted,
+            )  # fmt: skip
+            keeper = past.keeper(parts, pool, record, writer, progress.line, lambda: outlook.asked or transport.asked())
+            steps, at = past.steps(parts, pool, keeper)
+            least = 0 if overlaps(parts.schedule) else spec.server.min_clients
             examine = record.examine
             if isinstance(parts.strategy, Adapter):
                 examine = Evaluation(parts.strategy, world, pool, writer.metrics, record.examine)
-            engine.run(world, parts.strategy, steps, pool, record, least, examine, keeper, at)
+            try:
+                with keeper:
+                    engine.run(world, parts.strategy, steps, pool, record, least, examine, keeper, at)
+                break
+            except LostRankError:  # and with it what its clients kept: all go back to the newest checkpoint
+                transport.mend(keeper.newest)
+                past = past.back(keeper.newest)
+                pool = renew(spec, parts, past, transport)
+            noted()
+            environment["ranks"], step = transport.size, past.checkpoint.step if past.checkpoint else 0
+            writer.resume(step, job.text, spec.resolved(), environment, spec.clock == "virtual")
+            progress.line(f"goes back to after round {step} with {transport.size - 1} client ranks")
         outlook.ask = say_once_more if keeper.ends else None
         pool.close()
         if not keeper.ends:
@@ -146,6 +169,15 @@ def build_pool(spec: JobSpec, parts: build.Parts, transport: Any, vault: Vault |
     if wall_clock or overlaps(parts.schedule):
         return Farm(*given, spec.server.timeout_s, wall_clock, vault)
     return Collective(*given, parts.batched, vault, parts.execution.lanes)
+
+
+def renew(spec: JobSpec, parts: build.Parts, past: Past, transport: Any) -> Collective | Farm:
+    """The pool of the ranks that are left, with the clients' private state as the checkpoint has it."""
+    parts.trainer.homes.clear()
+    vault = past.vault(parts, transport.rank, transport.size)
+    if vault and past.checkpoint:
+        vault.restore(past.checkpoint)
+    return build_pool(spec, parts, transport, vault)
 
 
 def open_results(job: JobFile, path: Any, past: Past, parts: build.Parts) -> Writer:
@@ -186,7 +218,7 @@ def fail(transport: Any, placement: Placement, failure: Exception) -> None:
         if placement.size > 1:
             transport.told()
     else:
-        transport.report(None if isinstance(failure, RankError) else reason)
+        transport.report(None if isinstance(failure, RankError) else reason, mistake=ours)
     sys.stdout.flush()
     # not sys.exit: MPI_Finalize and a process group in use would wait for ranks that may be gone
     os._exit(code)

@@ -43,14 +43,16 @@ class Recorder:
         damaged: Callable[[Job], bool] = lambda job: False,
         epsilon: Callable[[int], float] = lambda step: math.nan,
         before: Mapping[str, Any] | None = None,
+        note_losses: Callable[[], None] = lambda: None,
     ):
         """`constants`: of each architecture the tensors that are not in its vector. `serverless`: clients get models of
         one another alone. `damaged`: whether a job's update is, on purpose. `epsilon`: privacy spent by a step.
-        `before`: what `counted` said where a run is resumed."""
+        `before`: what `counted` said where a run is resumed. `note_losses` tells of ranks lost since the last step."""
         self._world, self._pool, self._writer, self._progress = world, pool, writer, progress
         self._evaluate, self._trackers, self._outlook = evaluate, trackers, outlook
         self._evaluate_every, self._keep_every = evaluate_every, keep_every
         self._constants, self._serverless, self._damaged, self._epsilon = constants, serverless, damaged, epsilon
+        self._note_losses = note_losses
         self._send, self._recorded, self._wall_clock, self._upload_bytes = send, recorded, wall_clock, upload_bytes
         self._jobs = list(before["jobs"]) if before else [0] * world.clients
         self._own = np.full((4, len(world.everyone)), math.nan)
@@ -120,6 +122,7 @@ class Recorder:
             "evaluating": evaluating,
         }
         events = [event(update, self._damaged(update.job)) for update in (*updates.updates, *updates.failures)]
+        self._note_losses()
         self._writer.step(row, [*events, *(lost(job, status) for job, status in step.lost)])
         if updates.updates and (last or (self._keep_every and step.index % self._keep_every == 0)):
             for name, vector, layout in self._models(state["w"]):

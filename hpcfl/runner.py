@@ -100,12 +100,18 @@ def disagreement(answers: list[str]) -> str:
 
 
 def connect(
-    placement: Placement, rendezvous: Any, device: Any, timeout_s: float, interface: str | None = None
-) -> Group | Solo:
-    """The transport between all ranks, over the network `interface` where they are on several hosts."""
+    placement: Placement, rendezvous: Any, device: Any, timeout_s: float, interface: str | None = None,
+    silence_s: float | None = None,
+) -> Group | Solo:  # fmt: skip
+    """The transport between all ranks, over the network `interface` where they are on several hosts.
+
+    `silence_s`: it goes on without ranks that give no sign of life for so long.
+    """
     from hpcfl.transport.group import Group, Solo
+    from hpcfl.transport.survivors import Survivors
 
     if placement.size == 1:
         return Solo()
     agree(placement, rendezvous, lambda: choose_network(interface, os.environ))
-    return Group(placement, rendezvous.store(), device, timeout_s)
+    given = placement, rendezvous.store(), device, timeout_s
+    return Group(*given) if silence_s is None else Survivors(*given, silence_s)

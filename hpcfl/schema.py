@@ -250,6 +250,12 @@ class Server(Section):
     """Largest Euclidean norm of what an update may change of the model; with a longer one its client has failed."""
     timeout_s: Seconds = 1800.0
     """Longest wait of one rank for another [s]; must exceed the longest round."""
+    on_rank_failure: Literal["stop", "continue"] = "stop"
+    """When a client rank dies or hangs: stop ends the run with the reason; continue goes on with those that are left,
+    and gives them what that rank had to do."""
+    heartbeat_s: Seconds = 30.0
+    """With on_rank_failure = "continue": a rank is taken for lost after so long without a sign of life [s], which each
+    gives once a second; one whose process ends is at once."""
 
 
 class Results(Section):

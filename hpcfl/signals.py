@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Thread
 from time import monotonic
+from typing import Any
 
 __all__ = ["ENDS", "Outlook", "end_on_signals", "say_once_more"]
 
@@ -35,6 +36,8 @@ class Outlook:
     """The signal that asked for an end; 0 for none."""
     ask: Callable[[int], None] | None = None
     """Passes the wish on; None as long as there is nothing to be saved."""
+    steady: Callable[[str, int], Any] = lambda host, port: None
+    """Called when the rounds begin, with host and port of rank 0."""
     patience_s: float = math.inf
     """Longest wait for the end that was asked for [s]."""
 

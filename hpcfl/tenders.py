@@ -18,6 +18,7 @@ import torch
 from hpcfl.answers import Answer, hear_answer
 from hpcfl.checkpoint.vault import Report
 from hpcfl.core import Job
+from hpcfl.errors import LostRankError
 from hpcfl.messages import IDLE, STOP, Keep, Order, say_order
 
 __all__ = ["Tenders", "Queue"]
@@ -50,8 +51,9 @@ class Tenders:
         self._queues, self._channels, self._names = queues, channels, names
         self._timeout_s, self._least_waiting = timeout_s, least_waiting
         self._arrive, self._examined, self._kept, self._figures = arrive, examined, kept, figures
-        # orders that were sent, but not answered yet, each with when it was
-        self._hands: dict[int, deque[tuple[Order | Keep, float]]] = {rank: deque() for rank in queues}
+        # orders that were sent, but not answered yet, each with when it was, and when it is due
+        self._hands: dict[int, deque[tuple[Order | Keep, float, float]]] = {rank: deque() for rank in queues}
+        self._lost: set[int] = set()
         lock = Lock()
         self.changed = Condition(lock)
         """Something came, or failed: for the main thread."""
@@ -88,16 +90,35 @@ class Tenders:
         """Tend a rank; whatever goes wrong, the main thread waits for this one and must know."""
         try:
             tend(rank)
+        except LostRankError as failure:
+            self._lose(rank, failure)
         except Exception as failure:
             with self.changed:
                 self.failure = self.failure or failure
                 self._wake()
                 self.changed.notify_all()
 
+    def _lose(self, rank: int, failure: LostRankError) -> None:
+        """A rank is gone: what it had in hand goes to those that share its queue; without any it is a failure."""
+        with self.changed:
+            if rank in self._lost:
+                return
+            self._lost.add(rank)
+            queue, hand = self._queues[rank], self._hands[rank]
+            if any(self._queues[other] is queue for other in self._queues.keys() - self._lost):
+                for order, _, due in hand:
+                    heappush(queue, (due, *order.key, order))
+                hand.clear()
+            else:
+                self.failure = self.failure or failure
+            self._wake()
+            self._eligible[rank].notify_all()
+            self.changed.notify_all()
+
     def _feed(self, rank: int) -> None:
         """Send one rank what is due, until the end."""
         send = self._channels[rank].send
-        while not self.failure:
+        while not self.failure and rank not in self._lost:
             order = self._take(rank)
             if order is None and self._closing:
                 say_order(STOP, send)
@@ -109,16 +130,20 @@ class Tenders:
         """What is due first among what the rank may do; None if there is nothing for a while, or at the end."""
         eligible = self._eligible[rank]
         with self.changed:
-            eligible.wait_for(lambda: self._may(rank) or self._closing or self.failure, self._timeout_s / 4)
+            eligible.wait_for(
+                lambda: self._may(rank) or self._closing or self.failure or rank in self._lost, self._timeout_s / 4
+            )
             if self._closing or self.failure or not self._may(rank):
                 return None
-            order = heappop(self._queues[rank])[-1]
-            self._hands[rank].append((order, perf_counter()))
+            due, *_, order = heappop(self._queues[rank])
+            self._hands[rank].append((order, perf_counter(), due))
             eligible.notify_all()
             return order
 
     def _may(self, rank: int) -> bool:
         """Whether the rank gets an order: if it is idle; or ahead, with one in hand."""
+        if rank in self._lost:
+            return False
         waiting, hand = len(self._queues[rank]), len(self._hands[rank])
         return waiting > 0 if hand == 0 else hand == 1 and waiting >= self._least_waiting
 
@@ -133,10 +158,10 @@ class Tenders:
         channel, hand, heard = self._channels[rank], self._hands[rank], -math.inf
         while True:
             with self.changed:
-                self._eligible[rank].wait_for(lambda: hand or self._closing or self.failure)
+                self._eligible[rank].wait_for(lambda: hand or self._closing or self.failure or rank in self._lost)
                 if not hand:
                     return
-                order, sent = hand[0]
+                order, sent, _ = hand[0]
             if isinstance(order, Keep):
                 report = Report.blank()
                 channel.recv(report)
@@ -147,6 +172,8 @@ class Tenders:
                 answered = hear_answer(channel, self._names)
             begin, heard = max(sent, heard), perf_counter()
             with self.changed:
+                if rank in self._lost:
+                    return  # another rank does it
                 if isinstance(order, Keep):
                     self._kept(Report.decode(report, rank))
                 elif order.after:

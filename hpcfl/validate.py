@@ -8,6 +8,7 @@ import torch
 from hpcfl.build import Parts, assemble
 from hpcfl.flat import Layout
 from hpcfl.jobfile import JobFile, read, tell
+from hpcfl.survival import require_way_back
 from hpcfl.tracking import require
 
 __all__ = ["check", "validate_job"]
@@ -44,4 +45,6 @@ def check(job: JobFile) -> Parts:
     job.explain(require, job.spec.tracking)
     data = job.spec.data.model_copy(update={"stage": None})  # another machine's disk, perhaps
     job = replace(job, spec=job.spec.model_copy(update={"data": data}))
-    return job.explain(assemble, job, torch.device("cpu"), trains=False, serves=True)
+    parts = job.explain(assemble, job, torch.device("cpu"), trains=False, serves=True)
+    job.explain(require_way_back, job.spec, parts.strategy)
+    return parts

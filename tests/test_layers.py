@@ -37,6 +37,7 @@ LEVELS = {
     "signals": 0,
     "sums": 0,
     "timelimit": 0,
+    "warden": 0,
     # 1: parts that know nothing of one another
     "data": 1,
     "messages": 1,
@@ -97,6 +98,7 @@ LEVELS = {
     "report": 4,
     "runner": 4,
     "slurm": 4,
+    "survival": 4,
     "sweep": 4,
     "tracking": 4,
     "validate": 4,

@@ -11,12 +11,12 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from hpcfl.errors import ResultError
-from hpcfl.results.files import sync
+from hpcfl.results.files import reason, sync
 
 __all__ = [
     "SERVER",
@@ -27,6 +27,7 @@ __all__ = [
     "gather",
     "load",
     "mark",
+    "newest",
     "place",
     "prune",
     "remove",
@@ -158,6 +159,17 @@ def seek(folder: Path, run: str, last_step: int, say: Callable[[str], None]) -> 
         else:
             return Checkpoint(path, facts)
     return None
+
+
+def newest(folders: Iterable[Path], run: str, last_step: int, say: Callable[[str], None]) -> Checkpoint | None:
+    """The newest that `seek` finds in any of the folders, those that cannot be read left aside."""
+    found = []
+    for folder in folders:
+        try:
+            found.append(seek(folder, run, last_step, say))
+        except OSError as failure:
+            say(f"checkpoints in {folder} cannot be read: {reason(failure)}")
+    return max(filter(None, found), key=lambda checkpoint: checkpoint.step, default=None)
 
 
 def wrongs(path: Path, pieces: Sequence[Piece]) -> Iterator[str]:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from hpcfl.checkpoint.folder import Checkpoint, Piece, clear, gather, mark, place, prune, remove
+from hpcfl.checkpoint.folder import Checkpoint, Piece, clear, gather, mark, newest, place, prune, remove
 from hpcfl.checkpoint.server import Flight, write_server
 from hpcfl.core import Send, Step
 from hpcfl.errors import JobError
@@ -100,7 +100,8 @@ class Keeper:
         self.blocked_s = 0.0
         """Of the round loop, by the last checkpoint."""
         for folder in self._folders:
-            clear(folder, after=self.first)
+            with suppress(OSError):  # the next checkpoint tells that it cannot be written
+                clear(folder, after=self.first)
 
     def __enter__(self) -> Keeper:
         return self
@@ -144,6 +145,12 @@ class Keeper:
         for job in step.unused:
             noted(job.client)
         return noted
+
+    @property
+    def newest(self) -> str:
+        """Where the newest checkpoint is, in whichever of the folders still has it whole; empty without any."""
+        found = newest(self._folders, self._facts["run"], self.last, self._say)
+        return str(found.path) if found else ""
 
     def write(self) -> None:
         """Write what was copied, now that the step is recorded; to the end where the run ends."""

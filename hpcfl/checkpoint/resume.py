@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import h5py
 
-from hpcfl.checkpoint.folder import Checkpoint, folder_of, second_of, seek
+from hpcfl.checkpoint.folder import Checkpoint, folder_of, newest, second_of
 from hpcfl.checkpoint.identity import require_same
 from hpcfl.errors import JobError, ResultError
 from hpcfl.schema import JobSpec
@@ -55,8 +55,7 @@ def find(spec: JobSpec, path: Path, say: Callable[[str], None]) -> Before:
                            'with --out, or say checkpoint.resume = "auto" to begin where none is')  # fmt: skip
         return Before()
     result = look_into(path)
-    found = [seek(folder, result.run, result.last_step, say) for folder in folders]
-    checkpoint = max(filter(None, found), key=lambda checkpoint: checkpoint.step, default=None)
+    checkpoint = newest(folders, result.run, result.last_step, say)
     if checkpoint:
         require_same(checkpoint.facts["job"], spec.resolved(), checkpoint.step, f"the checkpoint {checkpoint.path}")
     require_same(result.job, spec.resolved(), result.last_step, f"the run at {path}")

@@ -106,6 +106,8 @@ def summary(run: Reader) -> Table:
             f"{restart['time'][:19].replace('T', ' ')} after round {restart['step']}, on {restart.get('ranks')} rank(s)"
         )
         fact(table, "resumed", f"{again}{went_on}")
+    for loss in run.losses:
+        fact(table, "lost", f"{loss['reason']}, in round {loss['step']}; the others went on")
     fact(table, "ranks", f"{ranks} ({launcher})" if launcher and ranks else ranks)
     fact(table, "hosts", _counted(environment.get("hosts")))
     fact(table, "devices", _counted(environment.get("devices")))

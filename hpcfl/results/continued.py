@@ -12,10 +12,9 @@ from hpcfl.results.files import sync
 from hpcfl.results.format import TABLES
 from hpcfl.results.sections import cut_metrics, cut_own, write_environment, write_job
 
-__all__ = ["RESTARTS", "cut_back", "now", "put_back", "remark", "status"]
+__all__ = ["LOSSES", "RESTARTS", "cut_back", "note_loss", "now", "put_back", "remark", "status"]
 
-RESTARTS = "restarts"
-STORAGE = "storage"
+RESTARTS, LOSSES, STORAGE = "restarts", "losses", "storage"
 
 
 def cut_back(
@@ -40,6 +39,13 @@ def cut_back(
         group = restarts.create_group(str(len(restarts)))
         write_environment(group, {**environment, "step": step, "time": now()})
     sync(aside)
+
+
+def note_loss(environment: h5py.Group, step: int, rank: int, why: str) -> None:
+    """Another element of /environment/losses: the rank that was lost, and the step that was in hand."""
+    losses = environment.require_group(LOSSES)
+    group = losses.create_group(str(len(losses)))
+    write_environment(group, {"rank": rank, "step": step, "time": now(), "reason": why})
 
 
 def put_back(source: Path, aside: Path, step: int, again: Collection[int]) -> None:

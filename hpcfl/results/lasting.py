@@ -85,6 +85,20 @@ class Lasting(Writer):
         """As Writer's."""
         self._keep(super().state, (step, name, values.copy()), values.nbytes)
 
+    def loss(self, rank: int, why: str) -> None:
+        """As Writer's."""
+        self._keep(super().loss, (rank, why), EVENT_BYTES)
+
+    def resume(self, step: int, *given: Any) -> None:
+        """As Writer's. Of what waits, the ranks that were lost are still told: the steps are made again."""
+        if self._entries:
+            self._settle()
+        if self._file is None:
+            raise StorageError(f"{self._failure}; the run cannot go back to step {step}")
+        super().resume(step, *given)
+        self._entries = [entry for entry in self._entries if entry.write.__name__ == "loss"]
+        self._written = 0
+
     def finish(self, ending: str = "finished") -> None:
         """As Writer's, with all that waits. Where it cannot be written a last time, the whole file goes to `second`."""
         self._settle()
@@ -118,6 +132,9 @@ class Lasting(Writer):
             while self._written < len(self._entries):
                 entry = self._entries[self._written]
                 entry.write(*entry.arguments)
+                if entry.write.__name__ == "loss":  # it stays, whatever step the file is put back to
+                    del self._entries[self._written]
+                    continue
                 self._written += 1
                 if entry.write.__name__ == "step":
                     del self._entries[: self._written]

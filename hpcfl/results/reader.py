@@ -13,7 +13,7 @@ import numpy as np
 from h5py import h5d
 
 from hpcfl.errors import ResultError
-from hpcfl.results.continued import RESTARTS
+from hpcfl.results.continued import LOSSES, RESTARTS
 from hpcfl.results.format import METRICS, OWN, TABLES
 from hpcfl.results.opening import open_content, open_file, plain, trouble, values
 
@@ -135,8 +135,16 @@ class Reader:
     def restarts(self) -> list[dict[str, object]]:
         """The environments in which the run was resumed, in order, each with `step`, `time` and whether it is `exact`:
         to the same bits as if it had never been interrupted."""
-        count = self._again(lambda file: len(file["environment"].get(RESTARTS, ())), "environment")
-        return [self._facts(f"environment/{RESTARTS}/{number}") for number in range(count)]
+        return self._list_of_facts(RESTARTS)
+
+    @cached_property
+    def losses(self) -> list[dict[str, object]]:
+        """The ranks that the run went on without, in order: `rank`, `step` in hand, `time`, `reason`."""
+        return self._list_of_facts(LOSSES)
+
+    def _list_of_facts(self, name: str) -> list[dict[str, object]]:
+        count = self._again(lambda file: len(file["environment"].get(name, ())), "environment")
+        return [self._facts(f"environment/{name}/{number}") for number in range(count)]
 
     def _facts(self, place: str) -> dict[str, object]:
         return {

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from hpcfl.errors import ResultError, StorageError
-from hpcfl.results.continued import cut_back, now, put_back, remark, status
+from hpcfl.results.continued import cut_back, note_loss, now, put_back, remark, status
 from hpcfl.results.files import abandon, reason, reserve, there
 from hpcfl.results.format import FORMAT, NEXUS, OWN, TABLES, VERSION
 from hpcfl.results.places import check_path, check_space
@@ -248,6 +248,12 @@ class Writer:
         """Keep one of the algorithm's own tensors beside the model after `step`."""
         with self._writing(values.nbytes) as file:
             file["model"].require_group(str(step))[name] = values
+            file.flush()
+
+    def loss(self, rank: int, why: str) -> None:
+        """Note that the launch goes on without a rank, which was lost in the step that is recorded next."""
+        with self._writing(EVENT_BYTES) as file:
+            note_loss(file["environment"], int(self._last_step) + 1, rank, why)
             file.flush()
 
     def remark(self, what: str) -> None:

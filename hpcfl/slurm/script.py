@@ -44,6 +44,8 @@ class Request:
     """Whether the job may be put back into the queue, with the same id, log and result file."""
     signal_lead: int | None = None
     """Seconds before the time limit at which the ranks get SIGUSR2; without it SIGNAL_LEAD_S if it requeues."""
+    survives: bool = False
+    """Whether the ranks go on without one that is lost, or without its node."""
     launched: bool = True
     """Whether the launcher starts the command once per rank; false for a command that starts ranks itself."""
     python: str = "python"
@@ -113,6 +115,7 @@ def table(request: Request, site: Site) -> dict[str, str | int | bool | None]:
         "array": request.array,
         "dependency": "afterok:" + ":".join(request.after) if request.after else None,
         "kill-on-invalid-dep": "yes" if request.after else None,
+        "no-kill": request.survives or None,  # when a node fails
         "requeue" if request.requeue else "no-requeue": True,
         "signal": f"{told}@{lead}" if lead else None,
     }
@@ -143,4 +146,5 @@ def command(request: Request, site: Site) -> str:
         return f"exec mpirun -np {request.ranks} {program}"
     # said again: since Slurm 22.05 srun does not take it from the batch job. Nothing binds GPUs: every rank sees those
     # that the job has on its node, and takes its own
-    return f"srun --cpus-per-task={request.cpus_per_rank} --cpu-bind=cores {program}"
+    living = "--kill-on-bad-exit=0 --no-kill --wait=0 " if request.survives else ""
+    return f"srun {living}--cpus-per-task={request.cpus_per_rank} --cpu-bind=cores {program}"

@@ -79,7 +79,8 @@ def prepare(
         words += ["--set", override]
     arguments = " ".join(quote(word) for word in (*words, "--out", result))
     log = str(Path(result).with_suffix(".log"))
-    return Request(file.spec.name, arguments, log, python=sys.executable, **wanted), result
+    survives = file.spec.server.on_rank_failure == "continue"
+    return Request(file.spec.name, arguments, log, python=sys.executable, survives=survives, **wanted), result
 
 
 def name_result(file: JobFile, out: str | None, array: str | None) -> str:

@@ -23,8 +23,9 @@ from hpcfl.core import first_line
 from hpcfl.errors import RankError
 from hpcfl.launch import Placement
 from hpcfl.transport.node import Levels, arrange, locality
+from hpcfl.transport.solo import Solo
 
-__all__ = ["Group", "Solo", "Transport"]
+__all__ = ["Channel", "Group", "Solo", "Transport"]
 
 CPU = torch.device("cpu")
 PULSE_S = 1.0
@@ -36,6 +37,8 @@ class Transport(Protocol):
 
     rank: int
     size: int
+    ranks: list[int]
+    """What the launcher calls each rank."""
 
     def broadcast(self, tensor: Tensor) -> None:
         """Rank 0's tensor into everybody's, in place."""
@@ -61,6 +64,9 @@ class Transport(Protocol):
     def channels(self, timeout_s: float) -> dict[int, Channel]:
         """On rank 0 a channel to every other rank, elsewhere one to rank 0; every rank calls it once."""
 
+    def mend(self, word: str = "") -> str:
+        """After LostRankError: make the group of the ranks that are left; rank 0's word for everybody."""
+
 
 class Channel:
     """Messages between rank 0 and one other rank, apart from all others: a thread may wait here for that one alone.
@@ -69,17 +75,17 @@ class Channel:
     """
 
     def __init__(self, group: Group, rank: int, pair: Any, timeout_s: float):
-        self._group, self._rank, self._pair, self._timeout_s = group, rank, pair, timeout_s
+        self._group, self.rank, self._pair, self._timeout_s = group, rank, pair, timeout_s
 
     def send(self, tensor: Tensor) -> None:
         """Give the tensor to a rank that receives one of this shape."""
         with self._watched(), _wired(tensor, CPU) as wire:
-            dist.send(wire, self._rank, group=self._pair)
+            dist.send(wire, self.rank, group=self._pair)
 
     def recv(self, tensor: Tensor) -> None:
         """Fill the tensor with what the rank sends."""
         with self._watched(), _wired(tensor, CPU) as wire:
-            dist.recv(wire, self._rank, group=self._pair)
+            dist.recv(wire, self.rank, group=self._pair)
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
@@ -87,53 +93,14 @@ class Channel:
         try:
             yield
         except RuntimeError as failure:
-            raise RankError(self._group.lost(self._rank, monotonic() - begin, failure)) from None
-
-
-class Solo:
-    """One rank: every verb is done before it begins."""
-
-    rank, size, backend = 0, 1, "none"
-
-    def __enter__(self) -> Solo:
-        return self
-
-    def __exit__(self, *failure: object) -> None:
-        """Nothing to leave."""
-
-    def broadcast(self, tensor: Tensor) -> None:
-        """Everybody has it."""
-
-    def reduce(self, tensor: Tensor) -> None:
-        """It is the sum."""
-
-    def gather(self, tensor: Tensor) -> list[Tensor]:
-        return [tensor]
-
-    def send(self, tensor: Tensor, rank: int) -> None:
-        raise ValueError("one rank has nobody to send to")
-
-    def recv(self, tensor: Tensor, rank: int) -> None:
-        raise ValueError("one rank has nobody to receive from")
-
-    def barrier(self) -> None:
-        """Everybody is here."""
-
-    def zeros(self, shape: tuple[int, ...], *, dtype: torch.dtype, device: torch.device) -> Tensor:
-        return torch.zeros(shape, dtype=dtype, device=device)
-
-    def channels(self, timeout_s: float) -> dict[int, Channel]:
-        return {}
-
-    def ask(self, number: int) -> None:
-        """Nobody else is to know."""
-
-    def asked(self) -> int:
-        return 0
+            raise self._group.broken(self, monotonic() - begin, failure) from None
 
 
 class Group:
     """Several ranks. Leaving the `with` block ends the process group; without that a job aborts at its exit."""
+
+    may_nccl = True
+    """Whether NCCL is used where every rank has a GPU of its own."""
 
     def __init__(
         self,
@@ -145,30 +112,42 @@ class Group:
     ):
         """`place`: equal on ranks of one node, where it is not as `locality` finds it."""
         host, port, self._store = address
+        self.address = host, port
         self.rank, self.size = placement.rank, placement.size
+        self.ranks = list(range(self.size))
         if placement.size == placement.local_size:
             # one node: gloo would ask the name service for the host's own name, which a container may not know
             names = [name for _, name in socket.if_nameindex()]
             os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo" if "lo" in names else names[0])
         self._store.set(f"device/{self.rank}", _identity(device))
         identities = [self._store.get(f"device/{rank}").decode() for rank in range(self.size)]
-        own_gpu = all(name.startswith("cuda") for name in identities) and len(set(identities)) == self.size
+        own_gpu = self.may_nccl and all(name.startswith("cuda") for name in identities)
+        own_gpu = own_gpu and len(set(identities)) == self.size
         self.backend = "nccl" if own_gpu else "gloo"
         self._wire = device if own_gpu else torch.device("cpu")
         self._timeout_s = timeout_s
         self._calls = 0
         self._awaited = 0
         self._looked = monotonic()
-        limit = timedelta(seconds=timeout_s)
-        dist.init_process_group(
-            self.backend, store=dist.PrefixStore("group", self._store), rank=self.rank, world_size=self.size,
-            timeout=limit, device_id=device if own_gpu else None,
-        )  # fmt: skip
-        nodes = [] if own_gpu else arrange(self._store, self.rank, self.size, locality() if place is None else place)
-        self._levels = Levels(nodes, self.rank, limit) if Levels.help(nodes) else None
+        self._place = locality() if place is None else place
         self._left = Event()
-        pulse_store = dist.TCPStore(host, port, self.size, is_master=False, wait_for_workers=False)
-        Thread(target=self._pulse, args=(pulse_store,), daemon=True, name="pulse").start()
+        self._form("group", timeout_s)
+        self._show_life(host, port)
+
+    def _form(self, name: str, timeout_s: float) -> None:
+        """Make the process group; its ranks find one another under this name."""
+        limit, store = timedelta(seconds=timeout_s), dist.PrefixStore(name, self._store)
+        dist.init_process_group(
+            self.backend, store=store, rank=self.rank, world_size=self.size,
+            timeout=limit, device_id=self._wire if self.backend == "nccl" else None,
+        )  # fmt: skip
+        nodes = [] if self.backend == "nccl" else arrange(store, self.rank, self.size, self._place)
+        self._levels = Levels(nodes, self.rank, limit) if Levels.help(nodes) else None
+
+    def _show_life(self, host: str, port: int) -> None:
+        """From now on let rank 0 know that this rank lives."""
+        store = dist.TCPStore(host, port, self.size, is_master=False, wait_for_workers=False)
+        Thread(target=self._pulse, args=(store,), daemon=True, name="pulse").start()
 
     def __enter__(self) -> Group:
         return self
@@ -222,10 +201,13 @@ class Group:
     def channels(self, timeout_s: float) -> dict[int, Channel]:
         limit = timedelta(seconds=timeout_s)
         # every rank takes part in making every pair, in the same order: their names in the store depend on it
-        pairs = [dist.new_group([0, rank], timeout=limit, backend="gloo") for rank in range(1, self.size)]
+        pairs = [self._pair(rank, limit) for rank in range(1, self.size)]
         if self.rank:
             return {0: Channel(self, 0, pairs[self.rank - 1], timeout_s)}
         return {rank: Channel(self, rank, pair, timeout_s) for rank, pair in enumerate(pairs, 1)}
+
+    def _pair(self, rank: int, limit: timedelta) -> Any:
+        return dist.new_group([0, rank], timeout=limit, backend="gloo")
 
     # a wish
     def ask(self, number: int) -> None:
@@ -241,6 +223,14 @@ class Group:
         return int(self._store.get("asked")) if self._store.check(["asked"]) else 0
 
     # failures
+    def losses(self) -> list[tuple[int, str]]:
+        """On rank 0: ranks that were lost since the last call, each with what happened to it."""
+        return []
+
+    def broken(self, channel: Channel, waited_s: float, failure: BaseException) -> RankError:
+        """What to raise for a message on the channel that failed after so many seconds."""
+        return RankError(self.lost(channel.rank, waited_s, failure))
+
     def lost(self, rank: int, waited_s: float, failure: BaseException) -> str:
         """One sentence for a message to or from `rank` that failed after so many seconds."""
         if self.rank:
@@ -252,10 +242,10 @@ class Group:
             return f"rank {rank}: {self._store.get(f'failed/{rank}').decode()}"
         return f"rank {rank} died: {first_line(failure)}"
 
-    def report(self, reason: str | None) -> None:
+    def report(self, reason: str | None, mistake: bool = True) -> None:
         """On a rank other than 0: tell rank 0 why this rank gives up, and wait until it has said so to the user.
 
-        None where the reason lies with another rank.
+        None where the reason lies with another rank. `mistake`: in the job, or whatever else all ranks share.
         """
         with suppress(RuntimeError):  # rank 0 may be gone: then nobody is left to tell
             if reason is not None:

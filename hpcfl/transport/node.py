@@ -74,41 +74,41 @@ class Node:
     """Ranks that see one another's memory; `group` is theirs (None for a rank that is alone), the first one leads."""
 
     def __init__(self, ranks: list[int], rank: int, group: Any):
-        self._ranks, self._number, self._group = ranks, ranks.index(rank), group
+        self._ranks, self._number, self.group = ranks, ranks.index(rank), group
         self._memory = Memory()
         self.leads = self._number == 0
 
     def zeros(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         """A tensor that is `shared` from the start."""
-        return self._memory.zeros(shape, dtype) if self._group else torch.zeros(shape, dtype=dtype)
+        return self._memory.zeros(shape, dtype) if self.group else torch.zeros(shape, dtype=dtype)
 
     def shared(self, tensor: Tensor, *, filled: bool = True) -> Tensor:
         """The tensor in main memory where the node sees it, as in `Memory`."""
-        return self._memory.shared(tensor, filled=filled) if self._group else tensor.cpu()
+        return self._memory.shared(tensor, filled=filled) if self.group else tensor.cpu()
 
     def spread(self, tensor: Tensor) -> None:
         """The leader's tensor, which is `shared`, into everybody's; it may be changed when this returns."""
-        if not self._group:
+        if not self.group:
             return
         name = self._memory.name(tensor) if self.leads else torch.zeros(2, dtype=torch.int64)
-        dist.broadcast(name, self._ranks[0], self._group)
+        dist.broadcast(name, self._ranks[0], self.group)
         if not self.leads:
             tensor.copy_(self._memory.look(name, tensor))
         read = [torch.zeros(1) for _ in self._ranks] if self.leads else None
-        dist.gather(torch.zeros(1), read, self._ranks[0], self._group)
+        dist.gather(torch.zeros(1), read, self._ranks[0], self.group)
 
     def add_up(self, tensor: Tensor) -> None:
         """The sum over the ranks into the leader's tensor; all are `shared`. Each rank adds up a stretch of it."""
-        if not self._group:
+        if not self.group:
             return
         names = [torch.zeros(2, dtype=torch.int64) for _ in self._ranks]
-        dist.all_gather(names, self._memory.name(tensor), self._group)
+        dist.all_gather(names, self._memory.name(tensor), self.group)
         parts = [self._memory.look(name, tensor).view(-1) for name in names]
         begin, end = (tensor.numel() * number // len(parts) for number in (self._number, self._number + 1))
         for total, *others in zip(*(part[begin:end].split(CHUNK) for part in parts)):
             for other in others:
                 total.add_(other)
-        dist.barrier(self._group)  # from here on a rank may use its memory anew
+        dist.barrier(self.group)  # from here on a rank may use its memory anew
 
 
 class Levels:
@@ -125,6 +125,12 @@ class Levels:
         self._between = dist.new_group(self._leaders, limit) if len(nodes) > 1 else None
         self._rank = rank
         self._node = next(Node(ranks, rank, group) for ranks, group in zip(nodes, groups) if rank in ranks)
+
+    @property
+    def groups(self) -> list[Any]:
+        """Those that this rank is in."""
+        leads = self._between is not None and self._node.leads
+        return [group for group in (self._node.group, self._between if leads else None) if group]
 
     @staticmethod
     def help(nodes: list[list[int]]) -> bool:

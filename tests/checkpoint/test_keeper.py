@@ -109,6 +109,29 @@ def test_either_place_may_fail_and_the_newest_is_taken(tmp_path: Path, spoilt: s
     ]
 
 
+def test_the_way_back_leads_to_the_newest_that_is_whole_in_either_place(tmp_path: Path):
+    said: list[str] = []
+    kept = keeper(tmp_path, said, second=tmp_path / "second")
+    assert kept.newest == ""
+    make(kept, range(4))
+    assert kept.newest == str(tmp_path / "kept" / "step-00000003")
+    with (tmp_path / "kept" / "step-00000003" / "server.h5").open("r+b") as file:
+        file.truncate(100)
+    assert kept.newest == str(tmp_path / "second" / "step-00000003")
+    assert "server.h5 has 100 of" in said[-1]
+    spoil(tmp_path / "kept")
+    assert kept.newest == str(tmp_path / "second" / "step-00000003")
+    begin = newest_of(tmp_path / "second")
+    make(keeper(tmp_path, said, second=tmp_path / "second", begin=begin), range(3, 5))  # and on without the first
+    assert newest_of(tmp_path / "second").step == 4
+    spoil(tmp_path / "second")
+    assert kept.newest == ""
+
+
+def newest_of(folder: Path):
+    return seek(folder, "it", 99, print)
+
+
 def test_storage_that_hangs_does_not_stop_the_rounds(tmp_path: Path, monkeypatch):
     monkeypatch.setattr("hpcfl.checkpoint.keeper.PATIENCE_S", 0.01)
     said: list[str] = []

@@ -183,3 +183,43 @@ def test_more_than_the_bound_ends_the_run(tmp_path: Path):
             writer.finish("interrupted")
     with open_results(tmp_path / "run.h5") as found:
         assert found.rounds["step"].tolist() == list(range(1, 1 + len(found.rounds["step"])))
+
+
+def test_lost_ranks_wait_too_and_are_told_once(tmp_path: Path, monkeypatch):
+    with lasting(tmp_path / "run.h5", []) as writer:
+        record(writer, range(1, 4))
+        monkeypatch.setattr("hpcfl.results.writer.reserve", lambda file, more=0: None)  # a write that tears the file
+        writer.loss(1, "rank 1 died")
+        with quota(2_500_000):
+            record(writer, range(4, 7))
+            writer.loss(2, "rank 2 died")
+            assert writer.waiting
+        record(writer, range(7, 9))
+        writer.finish()
+    check(tmp_path / "run.h5", 8)
+    with open_results(tmp_path / "run.h5") as found:
+        assert [(loss["rank"], loss["step"], loss["reason"]) for loss in found.losses] == [
+            (1, 4, "rank 1 died"),
+            (2, 7, "rank 2 died"),
+        ]
+
+
+def test_a_run_that_goes_back_while_storage_fails_goes_on_there_or_ends_with_one_message(tmp_path: Path, monkeypatch):
+    path = tmp_path / "run.h5"
+    with lasting(path, []) as writer:
+        record(writer, range(1, 4))
+        with quota(5_000_000):
+            record(writer, range(4, 9))
+            writer.loss(1, "rank 1 died")
+            assert writer.waiting
+        writer.resume(2, "", JOB, ENVIRONMENT, True)
+        record(writer, range(3, 6))
+        monkeypatch.setattr("hpcfl.results.writer.reserve", lambda file, more=0: None)
+        with quota(100_000):
+            record(writer, range(6, 7))
+            with pytest.raises(StorageError, match="the run cannot go back to step 2"):
+                writer.resume(2, "", JOB, ENVIRONMENT, True)
+        writer.finish()
+    check(path, 6)
+    with open_results(path) as found:
+        assert [loss["rank"] for loss in found.losses] == [1]

@@ -124,6 +124,12 @@ def test_a_lead_of_its_own_is_told_without_requeueing():
     assert "#SBATCH --no-requeue" in lines
 
 
+def test_a_job_that_goes_on_without_lost_ranks_and_nodes():
+    lines = script(Request("a", "run", "x", nodes=2, survives=True), Site()).splitlines()
+    assert "#SBATCH --no-kill" in lines
+    assert lines[-1].startswith("srun --kill-on-bad-exit=0 --no-kill --wait=0 --cpus-per-task=1 --cpu-bind=cores ")
+
+
 @pytest.mark.parametrize("value", ["a\n#SBATCH --partition=root", 'a"b'])
 def test_a_value_cannot_leave_its_line(value):
     with pytest.raises(JobError, match="--partition = .*should have no quotes"):

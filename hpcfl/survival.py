@@ -1,0 +1,39 @@
+"""How a run goes on without the ranks that were lost: what it needs for that, and where it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from hpcfl.errors import JobError, LostRankError
+from hpcfl.schema import JobSpec
+
+__all__ = ["follow", "note_losses", "require_way_back"]
+
+
+def require_way_back(spec: JobSpec, strategy: Any) -> None:
+    """JobError where a lost rank takes along what cannot be made again."""
+    if spec.server.on_rank_failure == "continue" and strategy.private and not spec.checkpoint.every:
+        what = f"strategy = {spec.strategy.name!r}"
+        if spec.communication.compression.name != "none":
+            what += f" with communication.compression = {spec.communication.compression.name!r}"
+        raise JobError(
+            f'server.on_rank_failure = "continue": {what} keeps state with each client, which a rank that dies takes '
+            "along; say checkpoint.every = N too: the run then goes back to the last checkpoint"
+        )
+
+
+def follow(pool: Any, transport: Any, renew: Callable[[str], Any]) -> None:
+    """On a client rank: train what rank 0 orders until it closes; `renew(checkpoint)` makes the pool of those left."""
+    while True:
+        try:
+            return pool.serve()
+        except LostRankError:
+            pool = renew(transport.mend())
+
+
+def note_losses(transport: Any, writer: Any, say: Callable[[str], None]) -> None:
+    """On rank 0: record and tell which ranks were lost since the last call."""
+    for rank, why in transport.losses():
+        writer.loss(rank, why)
+        say(f"{why}; the run goes on without it")
