@@ -1,4 +1,4 @@
-"""Clients that lie and updates that are damaged, on purpose: whoever is hit follows from the seed alone.
+"""Clients that lie, updates that are damaged, ranks that die, on purpose: whom it hits follows from the job alone.
 
     sign_flip: w_k = w - scale d_k;   noise: w_k = w + N(0, std^2 I);   label_flip: trained on labels c - 1 - y
 
@@ -7,7 +7,9 @@ of c classes, where an honest client changes w by d_k. As in Blanchard et al. 20
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import signal
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -18,12 +20,24 @@ from hpcfl.core import Job
 from hpcfl.errors import JobError
 from hpcfl.overlay import CHANGE, MODEL, bases, overlay
 from hpcfl.rng import seed64, stream
-from hpcfl.schema import Faults
+from hpcfl.schema import Faults, JobSpec
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["ATTACKS", "LabelFlip", "Noise", "SignFlip", "afflict", "byzantine", "damage", "damaged", "unmeasured"]
+__all__ = [
+    "ATTACKS",
+    "LabelFlip",
+    "Noise",
+    "SignFlip",
+    "afflict",
+    "byzantine",
+    "damage",
+    "damaged",
+    "mortal",
+    "require_mortals",
+    "unmeasured",
+]
 
 BITS = 1000
 """A damaged upload has one bit turned in one of so many numbers, in one number at least."""
@@ -74,6 +88,34 @@ def damaged(faults: Faults | None, seed: int, job: Any) -> bool:
         return False
     client = job.client if isinstance(job, Job) else job.id
     return seed64(seed, "corrupt", client, job.version, job.visit) < faults.corrupt * 2.0**63
+
+
+def require_mortals(spec: JobSpec, ranks: int | None = None) -> None:
+    """JobError if a rank that is to die is not among the `ranks`, or its round not among the job's."""
+    for number, kill in enumerate(spec.faults.kill if spec.faults else ()):
+        key = f"faults.kill.{number}"
+        if kill.at > spec.rounds:
+            raise JobError(f"{key}.at = {kill.at}: the job has {spec.rounds} rounds")
+        if ranks == 1:
+            raise JobError(f"{key}: this run is one process, and would end with it; start several, say by mpirun -np 3")
+        if ranks and kill.rank >= ranks:
+            raise JobError(f"{key}.rank = {kill.rank}: there is no such rank; valid: 1 to {ranks - 1}")
+
+
+def mortal(faults: Faults | None, rank: int, made: int) -> Callable[[Sequence[Job]], None]:
+    """What this rank does as it begins jobs: it lives on, or ends at once without a last word to anybody but the user.
+
+    `made`: the steps that the run had made when it began; who was to die in one of them does not do so again.
+    """
+    steps = [kill.at for kill in faults.kill if kill.rank == rank and kill.at > made] if faults else []
+
+    def begin(jobs: Sequence[Job]) -> None:
+        step = 1 + max((job.version for job in jobs), default=-1)
+        if steps and step >= min(steps):
+            os.write(2, f"hpcfl: rank {rank} ends itself in round {step}, as faults.kill says\n".encode())
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return begin
 
 
 class Faulty:
@@ -144,7 +186,9 @@ def afflict(strategy: Any, faults: Faults, attack: Any, seed: int, clients: int)
         raise JobError(
             f"faults.attack = {faults.attack.name!r}: {missing}, so that clients cannot lie; valid: label_flip"
         )
-    mislabels = liars and hasattr(attack, "labels")
+    if not liars:
+        return strategy
+    mislabels = hasattr(attack, "labels")
     return overlay(strategy, Mislabelled if mislabels else Faulty, attack=attack, liars=liars)
 
 

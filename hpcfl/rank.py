@@ -21,7 +21,7 @@ from hpcfl.ending import conclude
 from hpcfl.environment import describe
 from hpcfl.errors import HpcflError, LostRankError, RankError, Refused
 from hpcfl.farm import Farm
-from hpcfl.faults import damaged
+from hpcfl.faults import byzantine, damaged, mortal, require_mortals
 from hpcfl.federation import build_compression
 from hpcfl.flower.adapter import Adapter
 from hpcfl.flower.evaluation import Evaluation
@@ -55,6 +55,8 @@ def run_rank(placement: Placement, rendezvous: Any, job: JobFile, outlook: Outlo
         limit_s=spec.server.timeout_s,
     )  # fmt: skip
     agree(placement, rendezvous, lambda: job.explain(require_way_back, spec, parts.strategy))
+    agree(placement, rendezvous, lambda: job.explain(require_mortals, spec, placement.size))
+    parts.trainer.begin = mortal(spec.faults, placement.rank, past.checkpoint.step if past.checkpoint else 0)
     vault = past.vault(parts, placement.rank, placement.size)
     agree(placement, rendezvous, lambda: past.take_over(parts, vault, serves), limit_s=spec.server.timeout_s)
     parts.execution.settle(rendezvous.exchange(parts.execution.graphs))
@@ -93,13 +95,14 @@ def serve(
     Whether every tracker came to its end, and the exit code.
     """
     spec, world, checkpoint = job.spec, parts.world, past.checkpoint
+    liars = [*byzantine(spec.faults, spec.seed, world.clients)]
     clients = {
         "examples": world.everyone.sum(axis=1),
         "classes": world.everyone,
         "delay": world.devices.delay_s,
         **({} if world.held_out is None else {"held_out": world.held_out}),
         **({"unseen": 1 * (np.arange(len(world.everyone)) >= world.clients)} if world.unseen is not None else {}),
-        **({"byzantine": 1 * np.isin(range(len(world.everyone)), [*parts.strategy.liars])} if spec.faults else {}),
+        **({"byzantine": 1 * np.isin(range(len(world.everyone)), liars)} if spec.faults else {}),
         "architecture": np.array(parts.architectures, dtype=object),
     }
     # Open MPI gives rank 0 a terminal of its own, whatever its output really goes to

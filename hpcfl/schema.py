@@ -365,6 +365,22 @@ class Communication(Section):
     client adds to its next upload; so it always trains on the same rank."""
 
 
+class Kill(Section):
+    """A rank that dies on purpose."""
+
+    rank: int
+    """Which, by the launcher's number; not 0, which has the model and the file."""
+    at: Positive
+    """The round that it does not live through: it ends when it is to train from the model before that or one later."""
+
+    @field_validator("rank")
+    @classmethod
+    def _mortal(cls, rank: int) -> int:
+        if rank < 1:
+            raise ValueError("valid: 1 or more; rank 0 has the model and the file, and a run ends with it")
+        return rank
+
+
 class Faults(Section):
     """What goes wrong on purpose: which clients and jobs it hits follows from the seed alone."""
 
@@ -380,6 +396,8 @@ class Faults(Section):
     """Share of the clients that lie in every job."""
     attack: Component = Component(name="sign_flip")
     """How they lie: sign_flip (scale), noise (std), label_flip, or the dotted path of a class like them."""
+    kill: list[Kill] = []
+    """Ranks that die in the middle of the run, as {rank = 2, at = 3}; they change no bit of it."""
 
     @field_validator("delay")
     @classmethod
@@ -482,6 +500,8 @@ def _explain(error: Any, top: type[Section]) -> str:
 def _fields_at(top: type[Section], path: list[str]) -> list[str]:
     section: Any = top
     for word in path:
+        if word.isdigit():  # a row of a list
+            continue
         kind = section.model_fields[word].annotation
         section = next(part for part in (kind, *get_args(kind)) if hasattr(part, "model_fields"))
     return list(section.model_fields)

@@ -58,6 +58,7 @@ class Share:
     """
 
     def __init__(self, order: Order, trainer: Trainer, sums: Sums, keep: bool = False):
+        trainer.begin(order.jobs)
         self._order, self._trainer = order, trainer
         self._uploads: dict[str, str] = trainer.strategy.uploads
         self._wholes = {how: sum(job.counts(how) for job in order.jobs) for how in ("examples", "clients")}

@@ -121,6 +121,8 @@ class Trainer:
         self.batch_size = world.batch_size
         self.fit: Callable[[Trainer, Client, dict[str, Tensor]], Fit] = Fit
         """Makes the `fit` of a job: another one where its steps are captured."""
+        self.begin: Callable[[Sequence[Job]], None] = lambda jobs: None
+        """Called with all jobs of an order before this rank trains its own."""
         self.splits = False
         """Whether a job for which memory is short is tried once more, in halves."""
         self.stacks = False

@@ -6,6 +6,7 @@ from dataclasses import replace
 import torch
 
 from hpcfl.build import Parts, assemble
+from hpcfl.faults import require_mortals
 from hpcfl.flat import Layout
 from hpcfl.jobfile import JobFile, read, tell
 from hpcfl.survival import require_way_back
@@ -47,4 +48,5 @@ def check(job: JobFile) -> Parts:
     job = replace(job, spec=job.spec.model_copy(update={"data": data}))
     parts = job.explain(assemble, job, torch.device("cpu"), trains=False, serves=True)
     job.explain(require_way_back, job.spec, parts.strategy)
+    job.explain(require_mortals, job.spec)
     return parts

@@ -2,6 +2,8 @@
 
 import copy
 import math
+import os
+import signal
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +18,18 @@ from hpcfl.collective import Collective
 from hpcfl.compression import Half, feed_back
 from hpcfl.core import Job
 from hpcfl.errors import JobError, TrainingError
-from hpcfl.faults import LabelFlip, Noise, SignFlip, afflict, byzantine, damage, damaged, with_bits_turned
+from hpcfl.faults import (
+    LabelFlip,
+    Noise,
+    SignFlip,
+    afflict,
+    byzantine,
+    damage,
+    damaged,
+    mortal,
+    require_mortals,
+    with_bits_turned,
+)
 from hpcfl.federation import build_devices
 from hpcfl.jobfile import JobFile
 from hpcfl.plan import plan
@@ -248,7 +261,17 @@ def test_two_runs_are_equal_and_no_faults_change_nothing():
             {"faults": {"attack": "collections.OrderedDict"}},
             "faults.attack = 'collections.OrderedDict': gives a Ordered",
         ),
-        ({"faults": {"kill": 0.1}}, "faults.kill: unknown key; valid: attack, byzantine, corrupt, delay, drop, late"),
+        (
+            {"faults": {"lie": 0.1}},
+            "faults.lie: unknown key; valid: attack, byzantine, corrupt, delay, drop, kill",
+        ),
+        (
+            {"faults": {"kill": [{"rank": 0, "at": 1}]}},
+            "faults.kill.0.rank = 0: valid: 1 or more; rank 0 has",
+        ),
+        ({"faults": {"kill": [{"rank": 1, "at": 0}]}}, "faults.kill.0.at = 0: should be greater than 0"),
+        ({"faults": {"kill": [{"rank": 1, "round": 3}]}}, "faults.kill.0.round: unknown key"),
+        ({"faults": {"kill": {"rank": 1, "at": 3}}}, "faults.kill = {'rank': 1, 'at': 3}: should be a valid list"),
         (
             {"faults": {"byzantine": 0.5}, "strategy": "fedper"},
             "faults.attack = 'sign_flip': the algorithm uploads body, and neither a model 'w' nor a 'change', so that "
@@ -264,6 +287,45 @@ def test_mistakes_are_told(changes, message):
     with pytest.raises(JobError) as caught:
         build(**changes)
     assert message in str(caught.value)
+
+
+KILL = {"rounds": 4, "data": "digits", "faults": {"kill": [{"rank": 2, "at": 3}, {"rank": 1, "at": 2}]}}
+
+
+@pytest.mark.parametrize(
+    ("rounds", "ranks", "message"),
+    [
+        (4, 1, "faults.kill.0: this run is one process, and would end with it; start several"),
+        (4, 2, "faults.kill.0.rank = 2: there is no such rank; valid: 1 to 1"),
+        (2, None, "faults.kill.0.at = 3: the job has 2 rounds"),
+    ],
+)
+def test_who_is_to_die_must_be_there(rounds, ranks, message):
+    require_mortals(JobSpec.parse(KILL, "job.toml"), 3)
+    with pytest.raises(JobError) as caught:
+        require_mortals(JobSpec.parse({**KILL, "rounds": rounds}, "job.toml"), ranks)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("rank", "made", "version", "dies"),
+    [(2, 0, 1, False), (2, 0, 2, True), (2, 0, 3, True), (2, 2, 2, True), (2, 3, 3, False), (1, 0, 1, True),
+     (3, 0, 3, False)],
+)  # fmt: skip
+def test_a_rank_dies_once(rank, made, version, dies):
+    begin = mortal(JobSpec.parse(KILL, "job.toml").faults, rank, made)
+    child = os.fork()
+    if not child:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        begin(())
+        begin([Job(5, version, 0.0, 1.0, 8, 1, 1)])
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == (-signal.SIGKILL if dies else 0)
+
+
+def test_without_liars_the_algorithm_stays_what_it_is():
+    strategy = FedAvg()
+    assert afflict(strategy, Faults(), SignFlip(), 0, 10) is strategy
 
 
 ROBUST = """

@@ -1,6 +1,7 @@
 """A run that loses ranks on the way goes on with the others, and ends with the bits of one that lost none.
 
-How many such runs in each mode: HPCFL_LOSSES=30 pytest tests/test_survive.py; one unless that says.
+How many such runs in each mode: HPCFL_LOSSES=30 pytest tests/test_survive.py; one unless that says. Run k of a mode has
+the seed k, from HPCFL_LOSSES_FROM on.
 """
 
 import os
@@ -9,6 +10,7 @@ import signal
 from pathlib import Path
 from threading import Event
 
+import numpy as np
 import pytest
 from launcher import LIMIT_S, Launcher
 from test_kill import JOB, MODES, alive, assert_all_the_same, ranks_of, readable, until
@@ -17,8 +19,9 @@ from test_runs_mpi import lay_out, run_ok
 from hpcfl.results import open_results
 
 LOSSES = int(os.environ.get("HPCFL_LOSSES", 1))
-ROUNDS = 30
-LONGEST_S = 4.0
+FIRST = int(os.environ.get("HPCFL_LOSSES_FROM", 0))
+ROUNDS = {"sync": 40, "async": 160, "tiered": 80}
+LONGEST_S = 2.0
 """How long after the first round a rank is lost at the latest."""
 CONTINUE = JOB.replace("[server]", '[server]\non_rank_failure = "continue"\nheartbeat_s = 4')
 STATELESS = {
@@ -31,7 +34,7 @@ PRIVATE = {"sync": [*MODES["sync"], "strategy='ditto'"], "async": MODES["async"]
 NEVER = ["checkpoint.every=0", "checkpoint.resume=no"]
 
 
-def lose(launch: Launcher, moments: random.Random, given: list, path: Path) -> str:
+def lose(launch: Launcher, moments: random.Random, given: list, path: Path, longest_s: float) -> str:
     """Run with three or four ranks, and let one or two but rank 0 die (or hang) at random moments; what was said."""
     ranks = moments.choice((3, 4))
     process = launch.start(ranks, "run", *given, "--out", path.name)
@@ -39,7 +42,7 @@ def lose(launch: Launcher, moments: random.Random, given: list, path: Path) -> s
     found = ranks_of(process)
     victims = moments.sample(range(1, ranks), moments.choice((1, ranks - 2)))
     for victim in victims:
-        Event().wait(moments.uniform(0, LONGEST_S / len(victims)))
+        Event().wait(moments.uniform(0, longest_s / len(victims)))
         if process.poll() is None and alive(found[victim]):
             os.kill(found[victim], moments.choice((signal.SIGKILL, signal.SIGKILL, signal.SIGSTOP)))
     said, _ = process.communicate(timeout=LIMIT_S)
@@ -57,6 +60,24 @@ def test_without_any_client_rank_the_run_ends_with_a_readable_file(launch: Launc
     assert process.returncode == 1, said
     assert "hpcfl: error: no client rank is left: rank 1 died: its connection closed" in said
     readable(path)
+
+
+@pytest.mark.slow
+def test_a_rank_dies_on_purpose(launch: Launcher, tmp_path: Path):
+    """The job says when, and it is told once, whatever becomes of the run."""
+    job = lay_out(tmp_path, f"rounds = 6\n{CONTINUE}")
+    given = [job, *(word for pair in (*STATELESS["sync"], *NEVER) for word in ("--set", pair))]
+    run_ok(launch, 1, "run", *given, "--out", "whole.h5")
+    kill = ["--set", "faults.kill=[{rank=2,at=3}]"]
+    done = launch(3, "run", *given, *kill, "--out", "lost.h5")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("rank 2 ends itself in round") == 1
+    assert_all_the_same(tmp_path / "whole.h5", tmp_path / "lost.h5")
+    assert [loss["rank"] for loss in open_results(tmp_path / "lost.h5").losses] == [2]
+    done = launch(3, "run", *given, *kill, "--set", "server.on_rank_failure='stop'", "--out", "stopped.h5")
+    assert done.returncode != 0
+    assert done.stderr.count("rank 2 ends itself in round 3, as faults.kill says") == 1
+    np.testing.assert_array_equal(open_results(tmp_path / "stopped.h5").rounds["step"], [1, 2])
 
 
 BROKEN = {
@@ -93,13 +114,20 @@ def test_a_mistake_ends_the_run_and_a_failure_costs_a_rank(launch: Launcher, tmp
     ],
 )
 def test_ranks_lost_on_the_way_change_no_bit(launch: Launcher, tmp_path: Path, mode: str, settings: list[str]):
-    job = lay_out(tmp_path, f"rounds = {ROUNDS}\n{CONTINUE}")
+    job = lay_out(tmp_path, f"rounds = {ROUNDS[mode]}\n{CONTINUE}")
     given = [job, *(word for pair in settings for word in ("--set", pair))]
     run_ok(launch, 1, "run", *given, "--out", "whole.h5")
-    moments = random.Random(mode)
-    for number in range(LOSSES):
-        path = tmp_path / f"lost-{number}.h5"
-        said = lose(launch, moments, given, path)
-        readable(path)
-        assert_all_the_same(tmp_path / "whole.h5", path)
-        assert len(open_results(path).losses) == said.count("the run goes on without it"), said
+    died = hung = over = 0
+    for number in range(FIRST, FIRST + LOSSES):
+        moments, path, longest_s, lost = random.Random(f"{mode} {number}"), tmp_path / "lost.h5", LONGEST_S, []
+        while not lost:  # or the run was over before: then once more, with an earlier moment
+            path.unlink(missing_ok=True)
+            said = lose(launch, moments, given, path, longest_s)
+            readable(path)
+            assert_all_the_same(tmp_path / "whole.h5", path)
+            lost = [loss["reason"] for loss in open_results(path).losses]
+            assert len(lost) == said.count("the run goes on without it"), said
+            longest_s, over = longest_s / 2, over + (not lost)
+        hung += (stopped := sum("hangs" in why for why in lost))
+        died += len(lost) - stopped
+    print(f"{mode}: {LOSSES} runs lost {died} ranks by a kill, {hung} by a stop; {over} more were over before")
