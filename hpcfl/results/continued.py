@@ -10,7 +10,7 @@ import numpy as np
 
 from hpcfl.results.files import sync
 from hpcfl.results.format import TABLES
-from hpcfl.results.sections import cut_metrics, cut_own, write_environment, write_job
+from hpcfl.results.sections import cut_metrics, cut_own, take_away, write_environment, write_job
 
 __all__ = ["LOSSES", "RESTARTS", "cut_back", "note_loss", "now", "put_back", "remark", "status"]
 
@@ -80,7 +80,7 @@ def cut(file: h5py.File, step: int, again: Collection[int] = ()) -> None:
     kept = {int(name) for name in file["model"]}
     gone = {found for found in kept if found > step or found in again}
     for later in gone:
-        del file["model"][str(later)]
+        take_away(file["model"], later)
     file["model"].attrs.modify("latest", max(kept - gone, default=-1))
 
 

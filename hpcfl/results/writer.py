@@ -29,6 +29,7 @@ from hpcfl.results.sections import (
     write_model,
     write_partition,
     write_sharing,
+    write_state,
 )
 from hpcfl.results.table import Table
 
@@ -239,16 +240,14 @@ class Writer:
         name: which of a step's models it is, where there are several.
         """
         with self._writing(vector.nbytes) as file:
-            write_model(file["model"].require_group(str(step)).create_group(name), vector, layout)
-            file.flush()
+            write_model(file, step, name, vector, layout)
             file["model"].attrs.modify("latest", step)
             file.flush()
 
     def state(self, step: int, name: str, values: np.ndarray) -> None:
         """Keep one of the algorithm's own tensors beside the model after `step`."""
         with self._writing(values.nbytes) as file:
-            file["model"].require_group(str(step))[name] = values
-            file.flush()
+            write_state(file, step, name, values)
 
     def loss(self, rank: int, why: str) -> None:
         """Note that the launch goes on without a rank, which was lost in the step that is recorded next."""
