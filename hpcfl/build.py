@@ -20,7 +20,7 @@ from hpcfl.acceleration import Accelerator, Execution, compile_module, enter, na
 from hpcfl.batched import Batched
 from hpcfl.checkpoint.resume import latest_result
 from hpcfl.components import construct, locate, make
-from hpcfl.conditions import impose
+from hpcfl.conditions import impose, unforeseen
 from hpcfl.core import World, first_line
 from hpcfl.data import Dataset, Labels, class_counts, find_cache, find_root, find_stage, load, owners
 from hpcfl.errors import JobError, LaunchError
@@ -38,7 +38,6 @@ from hpcfl.federation import (
 )
 from hpcfl.flat import Layout
 from hpcfl.flower.adapter import Adapter
-from hpcfl.flower.rounds import Rounds
 from hpcfl.fromflower import adapt
 from hpcfl.jobfile import JobFile
 from hpcfl.launch import Placement
@@ -129,7 +128,7 @@ def assemble(job: JobFile, device: torch.device, *, trains: bool, serves: bool) 
     parts, held_out = hold_out(spec, dataset.y_train, dealt)
     parts = cut(spec, parts)
     strategy = impose(spec, strategy, len(parts) - spec.client.test_clients)
-    schedule = Rounds(strategy, schedule) if isinstance(strategy, Adapter) else schedule
+    schedule = unforeseen(spec, strategy, schedule)
     models, of = deal_models(spec, len(parts))
     key = "client.models" if spec.client.models else "model"
     modules = [build_model(spec, key, model, dataset) for model in models]

@@ -1,4 +1,4 @@
-"""Under which conditions an algorithm works: faults among its clients, limits, privacy, compressed uploads."""
+"""Under which conditions an algorithm works: faults among its clients, limits, privacy, thin uplinks, new tries."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from hpcfl.compression import feed_back
 from hpcfl.errors import JobError
 from hpcfl.faults import ATTACKS, afflict, damage
 from hpcfl.federation import build_compression
+from hpcfl.flower.adapter import Adapter
+from hpcfl.flower.rounds import ChosenRounds
 from hpcfl.limits import limit
 from hpcfl.privacy import make_private
+from hpcfl.schedule import Rounds, Synchronous
 from hpcfl.schema import JobSpec
 from hpcfl.strategies import STRATEGIES
 
-__all__ = ["impose"]
+__all__ = ["impose", "unforeseen"]
 
 
 def impose(spec: JobSpec, strategy: Any, clients: int) -> Any:
@@ -41,6 +44,28 @@ def impose(spec: JobSpec, strategy: Any, clients: int) -> Any:
         able = [name for name, other in STRATEGIES.items() if averages_models(other)]
         strategy = make_private(strategy, spec, able)
     return strategy
+
+
+def unforeseen(spec: JobSpec, strategy: Any, schedule: Any) -> Any:
+    """The schedule, with its rounds drawn as they begin where a Flower strategy or `server.retries` wants that."""
+    retries = spec.server.retries
+    if retries and spec.privacy:
+        raise JobError(f"server.retries = {retries}: [privacy] accounts for one draw of clients per round; valid: 0")
+    if isinstance(strategy, Adapter):
+        return ChosenRounds(strategy, schedule, retries)
+    if not retries:
+        return schedule
+    if type(schedule) is not Synchronous:
+        raise JobError(
+            f"server.retries = {retries}: schedule = {spec.schedule.name!r} has no rounds that could be tried again; "
+            "valid: synchronous"
+        )
+    if schedule.choose != "random":
+        raise JobError(
+            f"server.retries = {retries}: a round that is tried again draws its clients, and does not take those whose "
+            "turn it is; valid: schedule.choose = 'random'"
+        )
+    return Rounds(schedule, retries)
 
 
 def averages_models(kind: Any) -> bool:

@@ -167,7 +167,10 @@ class Step:
     unused: tuple[Job, ...] = ()
     """Jobs that start too, but that no step of this run combines: nobody does them."""
     choose: Callable[[dict[str, Tensor]], tuple[Job, ...]] | None = None
-    """state -> the jobs that start, where the strategy chooses them from the model that the step makes."""
+    """state -> the jobs that start, where only the model that the step makes tells which these are."""
+    reject: Callable[[], None] | None = None
+    """Says, in place of going on from the step, that too few of its jobs succeeded: the next one is a new try. None
+    where there is none left."""
 
     def staleness(self, job: Job) -> int:
         """Server steps made between the model that the job started from and this one."""

@@ -246,6 +246,8 @@ class Server(Section):
     """Samples per batch of that evaluation."""
     min_clients: Positive = 1
     """Clients that must succeed in a synchronous round; with fewer the run ends with an error."""
+    retries: Annotated[int, Field(ge=0)] = 0
+    """How often such a round is first tried again, from the same model, by clients drawn anew."""
     max_norm: Rate | None = None
     """Largest Euclidean norm of what an update may change of the model; with a longer one its client has failed."""
     timeout_s: Seconds = 1800.0

@@ -62,6 +62,15 @@ class Trouble(FedAvg):
         return {"w": fit(sent["w"])}
 
 
+class Moody(FedAvg):
+    """A third of the clients fail in their first job from a model, but not in another one."""
+
+    def local(self, fit, sent, client):
+        if client.visit == 0 and (client.id + client.version) % 3 == 0:
+            raise ValueError("not in the mood")
+        return {"w": fit(sent["w"])}
+
+
 class Unlucky(FedAvg):
     """All clients fail."""
 

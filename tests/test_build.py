@@ -181,6 +181,19 @@ def test_a_transform_is_built_and_checked():
         ({"schedule": {"c_ratio": 1.5}}, "schedule.c_ratio = 1.5: should be less than or equal to 1"),
         ({"schedule": {"ratio": 0.5}}, "schedule.ratio: unknown key; did you mean c_ratio?"),
         ({"partition": {"clients": 61}}, "partition.clients = 61: there are only 60"),
+        (
+            {"server": {"retries": 2}, "schedule": "buffered", "strategy": "fedbuff"},
+            "server.retries = 2: schedule = 'buffered' has no rounds that could be tried again; valid: synchronous",
+        ),
+        (
+            {"server": {"retries": 1}, "schedule": {"choose": "round_robin"}},
+            "server.retries = 1: a round that is tried again draws its clients",
+        ),
+        (
+            {"server": {"retries": 1}, "privacy": {"clip": 1.0, "noise": 1.0}},
+            "server.retries = 1: [privacy] accounts for one draw of clients per round; valid: 0",
+        ),
+        ({"server": {"retries": -1}}, "job.toml:\n  server.retries = -1: should be greater than or equal to 0"),
         ({"server": {"min_clients": 4}}, "server.min_clients = 4: more than the 3 clients there are"),
     ],
 )

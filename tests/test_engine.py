@@ -5,11 +5,12 @@ import pytest
 import torch
 
 from hpcfl import engine
+from hpcfl.clock import VirtualClock
 from hpcfl.core import Cohort, Step, Update, World
 from hpcfl.devices import Devices
 from hpcfl.errors import TrainingError
 from hpcfl.plan import plan
-from hpcfl.schedule import Synchronous
+from hpcfl.schedule import Rounds, Synchronous
 from hpcfl.strategies import FedAvg
 
 
@@ -34,7 +35,11 @@ class Tells:
         return f"reason {job.client}" if (job.version, job.client) in self._failing else None
 
 
-def run(pool, min_clients=1, rounds=2, clients=2, schedule=None):
+def steps(schedule, world, retries):
+    return Rounds(schedule, retries)(world, VirtualClock()) if retries else plan(schedule, world)
+
+
+def run(pool, min_clients=1, rounds=2, clients=2, schedule=None, retries=0):
     world = World(0, rounds, np.ones((clients, 2), int), 4, (1, 1), Devices.alike(clients), initial=torch.zeros(3))
     recorded = []
 
@@ -44,7 +49,7 @@ def run(pool, min_clients=1, rounds=2, clients=2, schedule=None):
         assert aggregating >= 0
 
     try:
-        state = engine.run(world, FedAvg(), plan(schedule or Synchronous(), world), pool, record, min_clients)
+        state = engine.run(world, FedAvg(), steps(schedule or Synchronous(), world, retries), pool, record, min_clients)
     finally:
         run.recorded = recorded
     return state["w"].tolist(), recorded
@@ -86,6 +91,62 @@ def test_too_few_clients_end_the_run():
     assert pool.log[-1] == ("record", 2)
     assert ("submit", [2, 2, 2]) not in pool.log
     assert run.recorded == [(1, 3, 0, [1.0] * 3), (2, 1, 2, [1.0] * 3)]
+
+
+class FailsFirst(Tells):
+    """Client 0 fails in its first `often` jobs from each model."""
+
+    def __init__(self, often):
+        super().__init__()
+        self._often = often
+
+    def _failure(self, job):
+        return f"visit {job.visit}" if job.client == 0 and job.visit < self._often else None
+
+
+def test_a_round_of_too_few_is_tried_again_from_the_same_model():
+    pool = FailsFirst(2)
+    final, recorded = run(pool, min_clients=3, clients=3, retries=2)
+    assert final == [2.0] * 3
+    assert recorded == [(k, 3, 6, [float(k)] * 3) for k in (1, 2)]  # two tries in vain of three clients each
+    assert pool.log[:9] == [
+        ("collect", []),
+        ("submit", [0, 0, 0]),
+        ("collect", [0, 0, 0]),
+        ("collect", []),
+        ("submit", [0, 0, 0]),
+        ("collect", [0, 0, 0]),
+        ("collect", []),
+        ("submit", [0, 0, 0]),
+        ("collect", [0, 0, 0]),
+    ]
+
+
+def test_what_became_of_the_tries_is_seen_with_the_round():
+    seen = []
+    world = World(0, 1, np.ones((2, 2), int), 4, (1, 1), Devices.alike(2), initial=torch.zeros(3))
+    engine.run(
+        world, FedAvg(), steps(Synchronous(), world, 1), FailsFirst(1), lambda step, cohort, *rest: seen.append(cohort),
+        2, examine=lambda step, cohort, state: seen.append([(job.client, job.visit) for job in step.done]),
+    )  # fmt: skip
+    begun, asked, cohort = seen
+    assert (begun, asked) == ([], [(0, 0), (1, 0), (0, 1), (1, 1)])
+    assert [(update.job.client, update.job.visit) for update in cohort] == [(0, 1), (1, 1)]
+    assert {(update.job.client, update.job.visit): update.failure for update in cohort.failures} == {
+        (1, 0): "the round was tried again: 1 succeeded, fewer than server.min_clients = 2",
+        (0, 0): "visit 0",
+    }
+
+
+@pytest.mark.parametrize(("retries", "said"), [(1, "the try before"), (2, "2 tries before")])
+def test_tries_come_to_an_end(retries, said):
+    with pytest.raises(TrainingError) as caught:
+        run(FailsFirst(9), min_clients=3, clients=3, retries=retries)
+    assert str(caught.value) == (
+        "step 1: 1 of 3 clients failed and 2 succeeded, fewer than server.min_clients = 3, and too few in "
+        f"{said}; first failure: client 0: visit {retries}"
+    )
+    assert run.recorded == [(1, 2, 1 + 3 * retries, [0.0] * 3)]
 
 
 def test_no_client_left():

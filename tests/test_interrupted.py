@@ -8,6 +8,7 @@ from pathlib import Path
 from time import time
 
 import h5py
+import numpy as np
 import pytest
 from launcher import Launcher
 from test_kill import JOB, MODES, alive, assert_all_the_same, newest, ranks_of, until
@@ -160,6 +161,25 @@ def test_a_checkpoint_of_another_job(launch: Launcher, job: Path, changes: list,
     assert done.stderr.count("hpcfl: error:") == bool(code)
     for word in words:
         assert word in done.stderr
+
+
+def test_rounds_that_are_tried_again_have_the_same_bits_on_any_ranks_and_in_a_run_that_goes_on(
+    launch: Launcher, job: Path, tmp_path: Path
+):
+    tried = ["strategy='algorithms.Moody'", "schedule.c_ratio=0.5", "server.min_clients=5", "server.retries=8"]
+    tried += ["checkpoint.every=2", "results.keep_every=1"]
+    run_ok(launch, 1, *given(job, "whole.h5", "rounds=6", *tried))
+    run_ok(launch, 3, *given(job, "x.h5", "rounds=4", *tried))
+    run_ok(launch, 1, *given(job, "x.h5", "rounds=6", *tried), "--resume")
+    assert_all_the_same(tmp_path / "whole.h5", tmp_path / "x.h5")
+    results = open_results(tmp_path / "whole.h5")
+    assert results.rounds["clients"].min() >= 5
+    said = [reason.partition(", fewer")[0] for reason in results.failures["reason"]]
+    assert any(reason.startswith("the round was tried again: ") for reason in said)
+    assert any(reason.startswith("ValueError: not in the mood") for reason in said)
+    step, version = results.events["step"], results.events["version"]
+    assert len(step) > 6 * 6
+    np.testing.assert_array_equal(step - 1, version)
 
 
 def test_nothing_to_resume(launch: Launcher, job: Path, tmp_path: Path):

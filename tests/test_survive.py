@@ -117,17 +117,15 @@ def test_ranks_lost_on_the_way_change_no_bit(launch: Launcher, tmp_path: Path, m
     job = lay_out(tmp_path, f"rounds = {ROUNDS[mode]}\n{CONTINUE}")
     given = [job, *(word for pair in settings for word in ("--set", pair))]
     run_ok(launch, 1, "run", *given, "--out", "whole.h5")
-    died = hung = over = 0
     for number in range(FIRST, FIRST + LOSSES):
-        moments, path, longest_s, lost = random.Random(f"{mode} {number}"), tmp_path / "lost.h5", LONGEST_S, []
+        moments, longest_s, lost, starts = random.Random(f"{mode} {number}"), LONGEST_S, [], 0
         while not lost:  # or the run was over before: then once more, with an earlier moment
-            path.unlink(missing_ok=True)
+            path = tmp_path / f"lost-{number}-{starts}.h5"
             said = lose(launch, moments, given, path, longest_s)
             readable(path)
             assert_all_the_same(tmp_path / "whole.h5", path)
             lost = [loss["reason"] for loss in open_results(path).losses]
             assert len(lost) == said.count("the run goes on without it"), said
-            longest_s, over = longest_s / 2, over + (not lost)
-        hung += (stopped := sum("hangs" in why for why in lost))
-        died += len(lost) - stopped
-    print(f"{mode}: {LOSSES} runs lost {died} ranks by a kill, {hung} by a stop; {over} more were over before")
+            longest_s, starts = longest_s / 2, starts + 1
+        hung = sum("hangs" in why for why in lost)
+        print(f"{mode} {number}: lost {len(lost)} ranks, {hung} of them by a stop, in start {starts}")

@@ -2,10 +2,11 @@
 
 from hpcfl.schedule.buffered import Buffered
 from hpcfl.schedule.grouping import GROUPINGS
+from hpcfl.schedule.rounds import Rounds
 from hpcfl.schedule.synchronous import Synchronous
 from hpcfl.schedule.tiered import Tiered
 
-__all__ = ["GROUPINGS", "SCHEDULES", "Buffered", "Synchronous", "Tiered"]
+__all__ = ["GROUPINGS", "SCHEDULES", "Buffered", "Rounds", "Synchronous", "Tiered"]
 
 SCHEDULES = {
     "synchronous": Synchronous,

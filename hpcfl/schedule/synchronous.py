@@ -4,7 +4,7 @@ With a deadline, or with more clients than it needs, the server does not wait fo
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
@@ -55,9 +55,8 @@ class Synchronous:
         while True:
             cohort: tuple[Job, ...] = ()
             if index < world.rounds:
-                again = ("again", attempt) if attempt else ()
                 by_turns = self.choose == "round_robin"
-                drawn = turns(everybody, size) if by_turns else draw(world.seed, everybody, size, index, *again)
+                drawn = turns(everybody, size) if by_turns else self.sample(world, index, attempt)
                 cohort = starter(drawn, index, clock.now)
                 clock.start(cohort)
             yield Step(index, clock.now, done, cohort, given_up(lost) if done else ())
@@ -69,6 +68,11 @@ class Synchronous:
             index, attempt = (index + 1, 0) if done else (index, attempt + 1)
             if attempt == PATIENCE:
                 raise nobody_arrives(f"{PATIENCE} rounds in a row")
+
+    def sample(self, world: World, index: int, attempt: int) -> Collection[int]:
+        """Clients drawn for the round that starts from the model of step `index`; anew for each attempt at it."""
+        again = ("again", attempt) if attempt else ()
+        return draw(world.seed, range(world.clients), part(self.c_ratio, world.clients), index, *again)
 
     def gather(self, clock: Clock, cohort: tuple[Job, ...]) -> tuple[tuple[Job, ...], Lost]:
         """Wait until the round closes: the jobs that are in by then, and those that are not."""
