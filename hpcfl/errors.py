@@ -25,6 +25,10 @@ class ResultError(HpcflError):
     exit_code = 2
 
 
+class StorageError(ResultError):
+    """Storage that fails while a run writes to it: a full disk, a quota, a file system that is read-only or gone."""
+
+
 class SlurmError(HpcflError):
     """Slurm that is not there, or that refuses: in its own words."""
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import hpcfl
 from hpcfl.build import Parts, result_path
-from hpcfl.checkpoint.folder import Checkpoint, folder_of, load, require_room
+from hpcfl.checkpoint.folder import Checkpoint, folder_of, load, require_room, second_of
 from hpcfl.checkpoint.keeper import Keeper, Standing, continued, replay
 from hpcfl.checkpoint.resume import Before, find
 from hpcfl.checkpoint.server import Flight, read_server
@@ -54,6 +54,8 @@ class Past:
     """The one to go on from."""
     overwrite: bool
     """The run before it came to none: its result file is begun anew."""
+    second: Path | None = None
+    """Where each goes too."""
     ahead: list[Ahead] = field(default_factory=list)
     """On rank 0 what the checkpoint has of the run, where it was read before anything was changed."""
 
@@ -66,7 +68,7 @@ class Past:
         """Where this rank keeps its clients' private state, if they have any."""
         if not parts.strategy.private:
             return None
-        return Vault(self.folder, parts.trainer.homes, rank, ranks, parts.world.initial.device)
+        return Vault(self.folder, parts.trainer.homes, rank, ranks, parts.world.initial.device, self.second)
 
     def back(self, checkpoint: str) -> Past:
         """What the run goes back to when private state was lost: a checkpoint of its own; without any its beginning."""
@@ -98,7 +100,9 @@ class Past:
             one = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
         else:
             one = 4 * len(world.initial)
-        require_room(self.folder, (given.keep + 1) * one if given.every else one)
+        for folder in (self.folder, self.second):
+            if folder:
+                require_room(folder, (given.keep + 1) * one if given.every else one)
 
     def keeper(
         self, parts: Parts, pool: Any, record: Any, writer: Any, say: Callable[[str], None], asked: Callable[[], int]
@@ -114,7 +118,7 @@ class Past:
             facts=facts, pool=pool, private=parts.strategy.private,
             ahead=overlaps(parts.schedule) and not wall_clock, counted=record.counted,
             limit=TimeLimit(os.environ, given.margin_s, self.facts["step_s"] if self.facts else 0.0),
-            asked=asked, say=say, begin=self.checkpoint,
+            asked=asked, say=say, begin=self.checkpoint, second=self.second, results=writer,
         )  # fmt: skip
 
     def steps(self, parts: Parts, pool: Any, keeper: Keeper) -> tuple[Iterator[Step], Standing | None]:
@@ -181,7 +185,7 @@ def recall(placement: Placement, rendezvous: Any, job: JobFile) -> tuple[Path, P
             print(f"{path} is finished: all {spec.rounds} rounds are made, nothing is left to do")
         raise Refused(0)
     found = agree(placement, rendezvous, lambda: load(Path(checkpoint)) if checkpoint else None)
-    return Path(path), Past(spec, Path(folder), found, overwrite)
+    return Path(path), Past(spec, Path(folder), found, overwrite, second_of(Path(path), spec.checkpoint.second))
 
 
 def tell(line: str) -> None:

@@ -31,7 +31,7 @@ from hpcfl.past import Past, recall
 from hpcfl.plan import overlaps
 from hpcfl.progress import Reporter
 from hpcfl.record import Recorder
-from hpcfl.results import Writer
+from hpcfl.results import Lasting, Writer
 from hpcfl.runner import DOWNLOAD_S, agree, agree_device, connect
 from hpcfl.schema import JobSpec
 from hpcfl.signals import Outlook, say_once_more
@@ -114,6 +114,7 @@ def serve(
         ExitStack() as last,
     ):
         outlook.ask = say_once_more
+        writer.say = progress.line
         if checkpoint:
             writer.resume(checkpoint.step, job.text, spec.resolved(), environment, spec.clock == "virtual")
             outlook.place = f"after round {checkpoint.step} of {world.rounds}"
@@ -158,8 +159,10 @@ def serve(
         pool.close()
         if not keeper.ends:
             writer.finish()
+            outlook.file = str(writer.path)
             progress.line(f"results: {outlook.file}")
             progress.line(f"look into it: hpcfl show {outlook.file}")
+    outlook.file = str(writer.path)
     return not trackers.lost, conclude(keeper, outlook, spec.checkpoint, os.environ, sys.argv) if keeper.ends else 0
 
 
@@ -188,7 +191,10 @@ def open_results(job: JobFile, path: Any, past: Past, parts: build.Parts) -> Wri
     if parts.world.held_out is not None or parts.world.family:
         expected += 32 * len(parts.world.everyone) * (1 + job.spec.rounds // job.spec.server.evaluate_every)
     overwrite, resumes = job.spec.results.overwrite or past.overwrite, past.checkpoint is not None
-    writer = Writer(path, overwrite=overwrite, expected_bytes=expected, resumes=resumes)
+    kind, options = Writer, {}
+    if job.spec.results.on_storage_failure == "continue":
+        kind, options = Lasting, {"second": past.second.parent if past.second else None}
+    writer = kind(path, overwrite=overwrite, expected_bytes=expected, resumes=resumes, **options)
     try:
         past.require_room(parts)
     except BaseException:

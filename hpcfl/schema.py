@@ -269,6 +269,9 @@ class Results(Section):
     """Replace a file that exists."""
     keep_every: Annotated[int, Field(ge=0)] = 0
     """Keep the global model in the file after every so many server steps; 0 keeps the final one only."""
+    on_storage_failure: Literal["stop", "continue"] = "stop"
+    """Where the file cannot be written any more (a full disk, a quota, a file system that is gone): stop, with all that
+    was recorded; or continue, and keep up to 256 MB in memory until it can, without checkpoints as long."""
 
 
 class Checkpoint(Section):
@@ -281,6 +284,9 @@ class Checkpoint(Section):
     """How many of the newest are kept."""
     path: Annotated[str, Field(min_length=1)] | None = None
     """Their folder, which every rank reaches; without it the result file's name with .checkpoint behind it."""
+    second: Annotated[str, Field(min_length=1)] | None = None
+    """A second place for them, a folder on other storage that every rank reaches: each one goes to both, and a resumed
+    run takes the newest that is whole."""
     resume: Literal["no", "auto", "must"] = "no"
     """no: begin anew; auto: go on from the newest checkpoint, begin anew where none is; must (which `run --resume`
     means): an error where none is."""

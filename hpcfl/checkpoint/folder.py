@@ -11,12 +11,12 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from hpcfl.errors import ResultError
-from hpcfl.results.files import sync
+from hpcfl.results.files import reason, sync
 
 __all__ = [
     "SERVER",
@@ -24,13 +24,16 @@ __all__ = [
     "Piece",
     "clear",
     "folder_of",
+    "gather",
     "load",
     "mark",
+    "newest",
     "place",
     "prune",
     "remove",
     "require_room",
     "seal",
+    "second_of",
     "seek",
 ]
 
@@ -73,6 +76,11 @@ def folder_of(result: Path, given: str | None) -> Path:
     return Path(given).absolute() if given else result.absolute().with_name(result.name + ".checkpoint")
 
 
+def second_of(result: Path, second: str | None) -> Path | None:
+    """The second place for them, beside which the result file itself may come to lie."""
+    return folder_of(Path(second).absolute() / result.name, None) if second else None
+
+
 def place(folder: Path, step: int) -> Path:
     """Where the checkpoint after a step lies."""
     return folder / f"step-{step:08}"
@@ -105,6 +113,15 @@ def seal(aside: Path, path: Path) -> Piece:
     crc32, size = checksum(aside)
     aside.replace(path)
     return Piece(path.name, size, crc32)
+
+
+def gather(piece: Piece, source: Path, path: Path) -> None:
+    """Have a file of a checkpoint in one of its folders, by copy from the other."""
+    if source != path:
+        aside = path / f"{piece.name}.part"
+        shutil.copyfile(source / piece.name, aside)
+        if seal(aside, path / piece.name) != piece:
+            raise OSError(f"{source / piece.name} is damaged (its checksum differs)")
 
 
 def mark(path: Path, facts: Mapping[str, Any], pieces: Sequence[Piece]) -> None:
@@ -149,6 +166,17 @@ def seek(folder: Path, run: str, last_step: int, say: Callable[[str], None]) -> 
         else:
             return Checkpoint(path, facts)
     return None
+
+
+def newest(folders: Iterable[Path], run: str, last_step: int, say: Callable[[str], None]) -> Checkpoint | None:
+    """The newest that `seek` finds in any of the folders, those that cannot be read left aside."""
+    found = []
+    for folder in folders:
+        try:
+            found.append(seek(folder, run, last_step, say))
+        except OSError as failure:
+            say(f"checkpoints in {folder} cannot be read: {reason(failure)}")
+    return max(filter(None, found), key=lambda checkpoint: checkpoint.step, default=None)
 
 
 def wrongs(path: Path, pieces: Sequence[Piece]) -> Iterator[str]:

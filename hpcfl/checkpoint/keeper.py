@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from hpcfl.checkpoint.folder import Checkpoint, clear, mark, place, prune, remove
+from hpcfl.checkpoint.folder import Checkpoint, Piece, clear, gather, mark, newest, place, prune, remove
 from hpcfl.checkpoint.server import Flight, write_server
 from hpcfl.core import Send, Step
 from hpcfl.errors import JobError
@@ -28,6 +28,8 @@ from hpcfl.timelimit import TimeLimit
 __all__ = ["Keeper", "Standing", "continued", "replay"]
 
 State = dict[str, Tensor]
+PATIENCE_S = 10.0
+"""Longest that the round loop waits for the checkpoint before, unless it ends [s]."""
 
 
 class Standing(NamedTuple):
@@ -68,11 +70,16 @@ class Keeper:
         asked: Callable[[], int],
         say: Callable[[str], None],
         begin: Checkpoint | None = None,
+        second: Path | None = None,
+        results: Any = None,
     ):
         """`facts`: what the marker says of the run. `ahead`: jobs outlive the next step, and are kept with what they
         were sent. `counted`: what the recorder counts. `asked`: the signal that wants an end, or 0. `begin`: the one
-        that the run goes on from."""
+        that the run goes on from. `second`: where each goes too. `results`: the writer of the result file."""
         self._folder, self._result, self._every, self._keep, self._rounds = folder, result, every, keep, rounds
+        self._folders, self._results = (folder, second) if second else (folder,), results
+        self._ailing: set[Path] = set()
+        """Those of the folders that could not be written last time."""
         self._facts, self._pool, self._private, self._ahead = dict(facts), pool, private, ahead
         self._counted, self._asked, self._say = counted, asked, say
         self.limit = limit
@@ -88,10 +95,13 @@ class Keeper:
         self._position = begin.facts["position"] - 1 if begin else 0
         self._cut: Cut | None = None
         self._thread: Thread | None = None
+        self._is_late = False
         self._stepped = perf_counter()
         self.blocked_s = 0.0
         """Of the round loop, by the last checkpoint."""
-        clear(folder, after=self.first)
+        for folder in self._folders:
+            with suppress(OSError):  # the next checkpoint tells that it cannot be written
+                clear(folder, after=self.first)
 
     def __enter__(self) -> Keeper:
         return self
@@ -113,9 +123,11 @@ class Keeper:
         if not over:
             self._look()
         due = step.done and self._every and step.index % self._every == 0
-        if due or self.ends:
-            self.wait()
-            if step.index != self.last:
+        if (due or self.ends) and not (self._results and self._results.waiting):  # of steps that no file has
+            self.wait(None if self.ends else PATIENCE_S)
+            if self._thread:
+                self._late(step.index)
+            elif step.index != self.last:
                 self._take(step, at)
         return bool(self.ends)
 
@@ -136,8 +148,9 @@ class Keeper:
 
     @property
     def newest(self) -> str:
-        """Where the newest checkpoint is; empty without any."""
-        return str(place(self._folder, self.last)) if self.last >= 0 else ""
+        """Where the newest checkpoint is, in whichever of the folders still has it whole; empty without any."""
+        found = newest(self._folders, self._facts["run"], self.last, self._say)
+        return str(found.path) if found else ""
 
     def write(self) -> None:
         """Write what was copied, now that the step is recorded; to the end where the run ends."""
@@ -148,11 +161,17 @@ class Keeper:
         if self.ends:
             self.wait()
 
-    def wait(self) -> None:
-        """Until the last one is written."""
+    def wait(self, limit_s: float | None = None) -> None:
+        """Until the last one is written, but not longer than so many seconds, and not again for one that took them."""
         if self._thread:
-            self._thread.join()
-            self._thread = None
+            self._thread.join(0.0 if self._is_late and limit_s is not None else limit_s)
+            if not self._thread.is_alive():
+                self._thread, self._is_late = None, False
+
+    def _late(self, step: int) -> None:
+        if not self._is_late:
+            self._say(f"checkpoints are left out from round {step} on, until the one before is written: slow storage")
+        self._is_late = True
 
     def _look(self) -> None:
         """Whether the run was asked to end, or has to."""
@@ -161,15 +180,20 @@ class Keeper:
             self.ends = Signals(self.signal).name
         elif self.limit.near:
             self.ends = "Slurm's time limit"
+        elif self._results and self._results.full:
+            self.ends = self._results.full
 
     def _take(self, step: Step, at: Standing) -> None:
-        begin, path = perf_counter(), place(self._folder, step.index)
-        try:
-            if path.exists():
-                remove(path)
-            path.mkdir(parents=True)
-        except OSError as failure:
-            self._tell(step.index, failure)
+        begin, failures = perf_counter(), []
+        for path in self._places(step.index):
+            try:
+                if path.exists():
+                    remove(path)
+                path.mkdir(parents=True)
+            except OSError as failure:
+                failures.append(failure)
+        if len(failures) == len(self._folders):
+            self._tell(step.index, failures[0])
             return
         counted = self._counted()
         reports = self._pool.keep(step.index, counted.pop("after")) if self._private else tuple
@@ -184,27 +208,59 @@ class Keeper:
 
     def _write(self, cut: Cut) -> None:
         """In the thread."""
-        begin, path = perf_counter(), place(self._folder, cut.step)
+        begin = perf_counter()
         try:
-            pieces = [write_server(path, cut.state, cut.flight)]
+            pieces = [self._write_server(cut)]
             for report in cut.reports():
                 if report.piece is None:
                     raise OSError(report.failure)
-                pieces.append(report.piece)
+                pieces.append((report.piece, place(self._folders[report.where], cut.step)))
+            if self._results and self._results.waiting:
+                raise OSError("the result file lacks steps before it")
             sync(self._result)
-            mark(path, cut.facts, pieces)
-            self.last = cut.step
-            prune(self._folder, self._keep)
+            self._complete(cut, pieces)
         except Exception as failure:  # whatever it is, the run is worth more than this checkpoint
             self._tell(cut.step, failure)
         self.limit.writing_s = self.blocked_s + perf_counter() - begin
+
+    def _places(self, step: int) -> list[Path]:
+        return [place(folder, step) for folder in self._folders]
+
+    def _write_server(self, cut: Cut) -> tuple[Piece, Path]:
+        """Into the first folder where that works."""
+        *others, last = self._places(cut.step)
+        for path in others:
+            with suppress(OSError, RuntimeError):
+                return write_server(path, cut.state, cut.flight), path
+        return write_server(last, cut.state, cut.flight), last
+
+    def _complete(self, cut: Cut, pieces: Sequence[tuple[Piece, Path]]) -> None:
+        """Make it whole in each folder where that works; what fails in all of them goes on."""
+        failures: dict[Path, Exception] = {}
+        for folder in self._folders:
+            path = place(folder, cut.step)
+            try:
+                for piece, source in pieces:
+                    gather(piece, source, path)
+                mark(path, cut.facts, [piece for piece, _ in pieces])
+                prune(folder, self._keep)
+            except OSError as failure:
+                failures[folder] = failure
+        if len(failures) == len(self._folders):
+            raise failures[self._folder]
+        self.last = cut.step
+        for folder in failures.keys() - self._ailing:
+            why = reason(failures[folder])
+            self._say(f"checkpoint after round {cut.step}: cannot write {folder}: {why}; it is in the other place")
+        self._ailing = set(failures)
 
     def _tell(self, step: int, failure: Exception) -> None:
         """The run goes on without this one."""
         before = f"the last one is after round {self.last}" if self.last >= 0 else "there is none yet"
         self._say(f"checkpoint after round {step} failed: {reason(failure)}; the run goes on, {before}")
-        with suppress(OSError):
-            remove(place(self._folder, step))
+        for path in self._places(step):
+            with suppress(OSError):
+                remove(path)
 
 
 def continued(steps: Iterator[Step], begin: Checkpoint) -> Iterator[Step]:

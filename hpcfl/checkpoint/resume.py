@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import h5py
 
-from hpcfl.checkpoint.folder import Checkpoint, folder_of, seek
+from hpcfl.checkpoint.folder import Checkpoint, folder_of, newest, second_of
 from hpcfl.checkpoint.identity import require_same
 from hpcfl.content import Content
 from hpcfl.errors import JobError, ResultError
@@ -48,16 +48,18 @@ def find(spec: JobSpec, path: Path, say: Callable[[str], None]) -> Before:
     if spec.checkpoint.resume == "no":
         return Before()
     folder, must = folder_of(path, spec.checkpoint.path), spec.checkpoint.resume == "must"
+    second = second_of(path, spec.checkpoint.second)
+    folders = [folder, second] if second else [folder]
     if not path.exists():
-        if any(folder.glob("step-*")):
-            raise JobError(f"checkpoint.resume: {folder} has checkpoints, but their result file {path} is not there; "
+        if kept := [folder for folder in folders if any(folder.glob("step-*"))]:
+            raise JobError(f"checkpoint.resume: {kept[0]} has checkpoints, but their result file {path} is not there; "
                            "name it with --out, or remove the folder to begin anew")  # fmt: skip
         if must:
             raise JobError(f"checkpoint.resume: there is no run to go on with at {path}; name its result file "
                            'with --out, or say checkpoint.resume = "auto" to begin where none is')  # fmt: skip
         return Before()
     result = look_into(path)
-    checkpoint = seek(folder, result.run, result.last_step, say)
+    checkpoint = newest(folders, result.run, result.last_step, say)
     if checkpoint:
         require_same(checkpoint.facts["job"], spec.resolved(), checkpoint.step, f"the checkpoint {checkpoint.path}")
     require_same(result.job, spec.resolved(), result.last_step, f"the run at {path}")

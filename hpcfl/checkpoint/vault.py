@@ -28,35 +28,47 @@ class Report(NamedTuple):
 
     piece: Piece | None
     failure: str = ""
+    where: int = 0
+    """In the first or the second of the folders."""
 
     def encode(self) -> Tensor:
         """(words,) int64, for a message."""
-        words = [-1, 0] if self.piece is None else [self.piece.bytes, self.piece.crc32]
+        words = [-1, 0, 0] if self.piece is None else [self.piece.bytes, self.piece.crc32, self.where]
         return torch.cat([torch.tensor(words), encode_reason(self.failure).view(torch.int64)])
 
     @classmethod
     def decode(cls, words: Tensor, rank: int) -> Report:
         """What a rank reported."""
-        size, crc32 = words[:2].tolist()
+        size, crc32, where = words[:3].tolist()
         if size < 0:
-            return cls(None, decode_reason(words[2:].view(torch.uint8)))
-        return cls(Piece(name_of(rank), size, crc32))
+            return cls(None, decode_reason(words[3:].view(torch.uint8)))
+        return cls(Piece(name_of(rank), size, crc32), where=where)
 
     @staticmethod
     def blank() -> Tensor:
         """Room for one."""
-        return torch.zeros(2 + REASON // 8, dtype=torch.int64)
+        return torch.zeros(3 + REASON // 8, dtype=torch.int64)
 
 
 class Vault:
     """Where a rank puts its clients' private state, and finds it again."""
 
-    def __init__(self, folder: Path, homes: Any, rank: int, ranks: int, device: torch.device):
-        self._folder, self._homes, self._rank, self._ranks, self._device = folder, homes, rank, ranks, device
+    def __init__(
+        self, folder: Path, homes: Any, rank: int, ranks: int, device: torch.device, second: Path | None = None
+    ):
+        self._homes, self._rank, self._ranks, self._device = homes, rank, ranks, device
+        self._folders = (folder, second) if second else (folder,)
 
     def keep(self, step: int, jobs: Sequence[int]) -> Report:
-        """Write what each client had after so many of its jobs."""
-        path, shelf = place(self._folder, step) / name_of(self._rank), Shelf()
+        """Write what each client had after so many of its jobs, into the first folder where that works."""
+        for where, folder in enumerate(self._folders):
+            report = self._write(folder, step, jobs)
+            if report.piece:
+                return report._replace(where=where)
+        return report
+
+    def _write(self, folder: Path, step: int, jobs: Sequence[int]) -> Report:
+        path, shelf = place(folder, step) / name_of(self._rank), Shelf()
         aside = path.with_name(f"{path.name}.part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

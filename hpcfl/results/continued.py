@@ -1,7 +1,7 @@
 """The file of a run that goes on: what came after its checkpoint is taken away, and where it goes on is noted."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -11,11 +11,11 @@ import numpy as np
 from hpcfl.content import Content
 from hpcfl.results.files import sync
 from hpcfl.results.format import TABLES
-from hpcfl.results.sections import cut_metrics, cut_own, write_environment, write_job
+from hpcfl.results.sections import cut_metrics, cut_own, take_away, write_environment, write_job
 
-__all__ = ["LOSSES", "RESTARTS", "cut_back", "note_loss", "now", "status"]
+__all__ = ["LOSSES", "RESTARTS", "cut_back", "note_loss", "now", "put_back", "remark", "status"]
 
-RESTARTS, LOSSES = "restarts", "losses"
+RESTARTS, LOSSES, STORAGE = "restarts", "losses", "storage"
 
 
 def cut_back(
@@ -32,20 +32,7 @@ def cut_back(
         file.visititems(lambda _, item: read_texts(item))
     shutil.copyfile(path, aside)
     with h5py.File(aside, "r+", locking=False) as file:
-        committed = dict(zip(TABLES, file.attrs["committed"].tolist()))
-        for name in TABLES:
-            steps = file[name]["step"][: committed[name]]
-            committed[name] = int((steps <= step).sum())
-            for column in file[name].values():
-                column.resize(committed[name], 0)
-        file.attrs.modify("committed", np.array(list(committed.values())))
-        file.attrs.modify("status", status("running"))
-        cut_own(file["clients"], step)
-        cut_metrics(file, step)
-        kept = sorted(map(int, file["model"]))
-        for later in (found for found in kept if found > step):
-            del file["model"][str(later)]
-        file["model"].attrs.modify("latest", max([found for found in kept if found <= step], default=-1))
+        cut(file, step)
         if "end_time" in file:
             del file["end_time"]
         attributes = dict(file["job"].attrs)
@@ -71,6 +58,42 @@ def note_loss(environment: h5py.Group, step: int, rank: int, why: str) -> None:
     losses = environment.require_group(LOSSES)
     group = losses.create_group(str(len(losses)))
     write_environment(group, {"rank": rank, "step": step, "time": now(), "reason": why})
+
+
+def put_back(source: Path, aside: Path, step: int, again: Collection[int]) -> None:
+    """Make the file `aside` out of one that could not be written on: what it had after `step`, without the models of
+    the steps `again`, which may be half there.
+    """
+    shutil.copyfile(source, aside)
+    with h5py.File(aside, "r+", locking=False) as file:
+        cut(file, step, again)
+    sync(aside)
+
+
+def remark(file: h5py.File, what: str) -> None:
+    """Say in /environment/storage what happened to the file."""
+    group = file["environment"]
+    said = group.pop(STORAGE).asstr()[()].tolist() if STORAGE in group else []
+    write_environment(group, {STORAGE: [*said, f"{now()} {what}"]})
+
+
+def cut(file: h5py.File, step: int, again: Collection[int] = ()) -> None:
+    """Take away the rows and models that came after a step, and the models of the steps `again`."""
+    committed = dict(zip(TABLES, file.attrs["committed"].tolist()))
+    for name in TABLES:
+        steps = file[name]["step"][: committed[name]]
+        committed[name] = int((steps <= step).sum())
+        for column in file[name].values():
+            column.resize(committed[name], 0)
+    file.attrs.modify("committed", np.array(list(committed.values())))
+    file.attrs.modify("status", status("running"))
+    cut_own(file["clients"], step)
+    cut_metrics(file, step)
+    kept = {int(name) for name in file["model"]}
+    gone = {found for found in kept if found > step or found in again}
+    for later in gone:
+        take_away(file["model"], later)
+    file["model"].attrs.modify("latest", max(kept - gone, default=-1))
 
 
 def status(word: str) -> np.ndarray:

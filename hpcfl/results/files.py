@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import h5py
 
-__all__ = ["DAMAGE", "abandon", "locked", "reason", "sync"]
+__all__ = ["DAMAGE", "abandon", "locked", "reason", "reserve", "sync", "there"]
 
 DAMAGE = (
     OSError,
@@ -24,6 +25,9 @@ DAMAGE = (
     MemoryError,
 )
 """What reading an HDF5 file may raise that is damaged, or holds something else than it should."""
+
+AHEAD_BYTES = 1 << 20
+"""Room on the disk that a file has beyond its end while it grows."""
 
 
 def abandon(file: h5py.File) -> None:
@@ -58,6 +62,29 @@ def locked(path: Path) -> bool:
     except OSError:
         return False
     return False
+
+
+def reserve(file: h5py.File, more: int = 0) -> None:
+    """Have room on the disk for `more` bytes and what HDF5 writes along with them; OSError where there is none.
+
+    HDF5 that meets a full disk half-way leaves a torn file, and was seen to crash: so the disk is asked first.
+    """
+    handle, end = file.id.get_vfd_handle(), file.id.get_filesize() + AHEAD_BYTES + more
+    if (size := os.fstat(handle).st_size) >= end:
+        return
+    try:
+        os.posix_fallocate(handle, size, end + AHEAD_BYTES - size)
+    except OSError as failure:
+        if failure.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+            raise
+
+
+def there(file: h5py.File, path: Path) -> bool:
+    """Whether `path` still leads to the open file, which nobody has removed or replaced, or unmounted."""
+    try:
+        return os.path.samestat(os.fstat(file.id.get_vfd_handle()), path.stat())
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def sync(path: Path) -> None:

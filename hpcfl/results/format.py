@@ -115,3 +115,15 @@ PARTITION = Column("client", "<i4", "", "the client that holds the training samp
 
 # The order of the counts in the root attribute `committed`.
 TABLES = {"rounds": ROUNDS, "events": EVENTS, "failures": FAILURES}
+
+# How a viewer finds its way: it draws NXdata groups and lists NXcollection groups.
+NEXUS = {
+    "job": {"NX_class": "NXcollection"},
+    "environment": {"NX_class": "NXcollection"},
+    "clients": {"NX_class": "NXdata", "signal": "examples", "axes": ["client"]},
+    "partition": {"NX_class": "NXcollection"},
+    "rounds": {"NX_class": "NXdata", "signal": "accuracy", "auxiliary_signals": ["loss"], "axes": ["step"]},
+    "events": {"NX_class": "NXcollection"},
+    "failures": {"NX_class": "NXcollection"},
+    "model": {"NX_class": "NXcollection"},
+}

@@ -187,12 +187,10 @@ class Reader:
         """The names of the models that were kept, by step."""
 
         def kept(file: h5py.File) -> dict[int, list[str]]:
-            found = {
-                int(step): [name for name in group if isinstance(group[name], h5py.Group)]
-                for step, group in file["model"].items()
-            }
-            latest = int(file["model"].attrs["latest"])
-            return {step: found[step] for step in sorted(found) if step <= latest}
+            models, latest = file["model"], int(file["model"].attrs["latest"])
+            steps = sorted(step for step in map(int, models) if step <= latest)  # a later one may be half there
+            inside = ((step, models[str(step)]) for step in steps)
+            return {step: [name for name in group if isinstance(group[name], h5py.Group)] for step, group in inside}
 
         return self._again(kept, "model")
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import h5py
 import numpy as np
+from h5py import h5o
 
-from hpcfl.results.format import CLIENTS, METRICS, OWN, PARTITION, SHARING
-from hpcfl.results.table import describe, share_dimension
+from hpcfl.results.format import CLIENTS, METRICS, OWN, PARTITION, REASON_BYTES, SHARING, STATUS
+from hpcfl.results.table import Table, describe, share_dimension
 
 # One tensor of a model: its name, shape, kind ("parameter", "buffer" or "constant"), and its place: where it starts in
 # the vector, or for a constant, which is not in the vector, its value.
@@ -54,6 +55,27 @@ def write_clients(group: h5py.Group, columns: Mapping[str, np.ndarray], labels: 
                 group["label"] = fixed(list(labels) or [str(label) for label in range(values.shape[1])])
             share_dimension(dataset, 1, group["label"])
         describe(dataset, CLIENTS[name])
+
+
+def apart(step: float, events: Sequence[Mapping[str, object]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The rows of /events and those of /failures."""
+    updates, failures = [], []
+    for event in events:
+        update = {**event, "step": step, "status": STATUS[event["status"]]}
+        if reason := update.pop("reason", ""):
+            reason = fixed([reason], REASON_BYTES)[0]
+            failures.append({name: update[name] for name in ("step", "client", "rank")} | {"reason": reason})
+        updates.append(update)
+    return updates, failures
+
+
+def append_metrics(file: h5py.File, rows: Sequence[Mapping[str, object]], chunk: int) -> None:
+    """Rows of /metrics. The first call makes the table."""
+    sizes = {column.name: column.dtype.itemsize for column in METRICS if isinstance(column.dtype, np.dtype)}
+    group = file.require_group("metrics")
+    group.attrs["NX_class"] = "NXcollection"
+    cut = [{**row, **{name: fixed([row[name]], size)[0] for name, size in sizes.items()}} for row in rows]
+    Table(group, METRICS, chunk).append(cut)
 
 
 def append_own(clients: h5py.Group, step: int, rows: Mapping[str, np.ndarray]) -> None:
@@ -122,11 +144,11 @@ def write_sharing(group: h5py.Group, family: Any) -> None:
     share_dimension(group["clients"], 0, group["architecture"])
 
 
-def write_model(group: h5py.Group, vector: np.ndarray, layout: Sequence[Tensor]) -> None:
+def write_model(file: h5py.File, step: int, name: str, vector: np.ndarray, layout: Sequence[Tensor]) -> None:
     """The vector, and as JSON where in it each tensor lies, or the value of one that is not in it."""
     tensors = []
-    for name, shape, kind, place in layout:
-        tensor = {"name": name, "shape": list(shape), "kind": kind}
+    for tensor_name, shape, kind, place in layout:
+        tensor = {"name": tensor_name, "shape": list(shape), "kind": kind}
         if kind == "constant":
             value = np.asarray(place)
             tensor |= {"dtype": str(value.dtype), "value": value.tolist()}
@@ -136,8 +158,41 @@ def write_model(group: h5py.Group, vector: np.ndarray, layout: Sequence[Tensor])
     stop = max((tensor.get("stop", 0) for tensor in tensors), default=0)
     if vector.shape != (stop,):
         raise ValueError(f"the layout ends at {stop}, and the vector's shape is {vector.shape}")
+    group = file.create_group(None)
     group["vector"] = np.asarray(vector, np.float32)
     group["layout"] = json.dumps(tensors)
+    put(file, step, name, group)
+
+
+def write_state(file: h5py.File, step: int, name: str, values: np.ndarray) -> None:
+    """One of the algorithm's own tensors, beside the model."""
+    put(file, step, name, file.create_dataset(None, data=values))
+
+
+def put(file: h5py.File, step: int, name: str, own: h5py.Group | h5py.Dataset) -> None:
+    """Let what has no name yet reach the file, then its name in /model, which never leads to what is half there."""
+    models, word = file["model"], str(step)
+    if word not in models:
+        part, own = own, file.create_group(None)
+        own[name] = part
+    file.flush()
+    if word in models:
+        models[word][name] = own
+    else:
+        models[word] = own
+    file.flush()
+
+
+def take_away(models: h5py.Group, step: int) -> None:
+    """Remove a step from /model. Of one whose name reached the file and not the count of its names, which HDF5 would
+    not remove, the bytes stay: it holds on to itself.
+    """
+    group = models[str(step)]
+    counts = [0 if part is None else h5o.get_info(part.id).rc for part in (group, *group.values())]
+    if not all(counts):
+        for name in ("self", "again")[counts[0] :]:
+            group[name] = group
+    del models[str(step)]
 
 
 def fixed(texts: Sequence[str], size: int = 0) -> np.ndarray:

@@ -1,8 +1,8 @@
 """The writer of the result file: what runs at the start, a row per step, the model, and how it ended."""
 
+import errno
 import os
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,15 @@ from typing import Any
 import h5py
 import numpy as np
 
-from hpcfl.errors import ResultError
-from hpcfl.results.continued import cut_back, note_loss, now, status
-from hpcfl.results.files import DAMAGE, abandon, reason
-from hpcfl.results.format import FORMAT, METRICS, OWN, REASON_BYTES, STATUS, TABLES, VERSION
+from hpcfl.errors import ResultError, StorageError
+from hpcfl.results.continued import cut_back, note_loss, now, put_back, remark, status
+from hpcfl.results.files import DAMAGE, abandon, reason, reserve, there
+from hpcfl.results.format import FORMAT, NEXUS, OWN, TABLES, VERSION
+from hpcfl.results.places import check_path, check_space
 from hpcfl.results.sections import (
     Tensor,
+    apart,
+    append_metrics,
     append_own,
     cut_metrics,
     cut_own,
@@ -26,6 +29,7 @@ from hpcfl.results.sections import (
     write_model,
     write_partition,
     write_sharing,
+    write_state,
 )
 from hpcfl.results.table import Table
 
@@ -34,20 +38,8 @@ __all__ = ["Writer"]
 # Rows per chunk, by which a column grows. Small chunks split the index of a long table, large ones bloat a short run.
 CHUNKS = {"rounds": 512, "events": 8192, "failures": 64}
 
-# What a run needs besides its rows and models: the indexes and the first chunk of each column.
-MARGIN_BYTES = 8 * 2**20
-
-# How a viewer finds its way: it draws NXdata groups and lists NXcollection groups.
-NEXUS = {
-    "job": {"NX_class": "NXcollection"},
-    "environment": {"NX_class": "NXcollection"},
-    "clients": {"NX_class": "NXdata", "signal": "examples", "axes": ["client"]},
-    "partition": {"NX_class": "NXcollection"},
-    "rounds": {"NX_class": "NXdata", "signal": "accuracy", "auxiliary_signals": ["loss"], "axes": ["step"]},
-    "events": {"NX_class": "NXcollection"},
-    "failures": {"NX_class": "NXcollection"},
-    "model": {"NX_class": "NXcollection"},
-}
+# What a row of /events takes, and the reason of a failure.
+EVENT_BYTES = 512
 
 
 class Writer:
@@ -56,8 +48,12 @@ class Writer:
     A step is recorded in two flushes: first its rows, then the root attribute `committed`, which counts them.
     A reader that believes the count sees a step whole or not at all.
 
+    waiting: why the file lacks steps. full: why the run must end for that. Both are empty here: it stops at once.
+
     As a context manager it closes the file, and notes in `status` if the block was left without `finish`.
     """
+
+    waiting = full = ""
 
     def __init__(self, path: Path, *, overwrite: bool = False, expected_bytes: int = 0, resumes: bool = False):
         """Create the file under the name `path`.new, and its folders; `start` or `resume` gives it its own name.
@@ -71,16 +67,19 @@ class Writer:
         self._aside = self.path.with_name(self.path.name + ".new")
         self._last_step = 0.0
         self._started = self._ended = False
+        self._source = -1
+        """The file once more: what it has can be copied, also when it has lost its name or HDF5 has let go of it."""
         self._tables: dict[str, Table] = {}
         try:
-            self._check_path()
+            check_path(self.path, self._overwrite)
             if resumes:
                 h5py.File(self.path, "r", locking=True).close()  # refused while another run writes there
                 expected_bytes += self.path.stat().st_size
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            _check_space(self.path, expected_bytes)
-            # Without a chunk cache a row goes straight to its place: the flush has only metadata left to write.
-            self._file: h5py.File | None = h5py.File(self._aside, "w", rdcc_nbytes=0, locking="best-effort")
+            check_space(self.path, expected_bytes)
+            self._file: h5py.File | None = None
+            self._open("w")
+            self._hold()
         except BlockingIOError as error:
             about = "writes there" if resumes else "is about to"
             raise ResultError(f"cannot write {self.path}: another run {about}; choose another --out") from error
@@ -105,7 +104,8 @@ class Writer:
         labels: the names of the C classes, by default their numbers.
         owner: (samples,) the client that holds each training sample, in the dataset's order, or -1.
         """
-        with self._writing() as file:
+        large = (*map(np.asarray, clients.values()), () if owner is None else owner)
+        with self._writing(len(job_text) + sum(8 * np.size(part) for part in large)) as file:
             # First of the root's messages, so that it lies within one page of the file, and a kill cannot tear it.
             file.attrs["committed"] = np.zeros(len(TABLES), np.int64)
             file.attrs["status"] = status("running")
@@ -128,7 +128,7 @@ class Writer:
             file.flush()
             del file["end_time"]
             file.flush()
-            self._check_path()
+            check_path(self.path, self._overwrite)
             self._aside.replace(self.path)
             self._started = True
 
@@ -146,12 +146,13 @@ class Writer:
         A copy is cut back and renamed: whenever the process ends, a whole file lies there.
         """
         self._file.close()
-        self._file = None
+        self._leave()
         try:
             cut_back(self.path, self._aside, step, job_text, job, {**environment, "exact": exact})
-            self._file = h5py.File(self._aside, "r+", rdcc_nbytes=0, locking="best-effort")
+            self._open("r+")
             self._open_tables()
             self._aside.replace(self.path)
+            self._hold()
         except DAMAGE as error:
             if self._file:
                 abandon(self._file)
@@ -159,6 +160,42 @@ class Writer:
             why = f"it has no {error}" if isinstance(error, KeyError) else reason(error)
             raise ResultError(f"cannot go on with {self.path}: {why}; it is as it was") from error
         self._started, self._last_step = True, step
+
+    def reopen(self, why: str, again: Collection[int] = ()) -> None:
+        """Put the file, as it was after the last step, at its path once more, and go on there; the models of the steps
+        `again` are to be written again. StorageError where that fails, and the file is as it was.
+        """
+        file = self._file
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            if self.path.exists() and not os.path.samestat(self.path.stat(), os.fstat(self._source)):
+                raise OSError(errno.EEXIST, "another file lies there now")
+            self._file = None
+            put_back(Path(f"/proc/self/fd/{self._source}"), self._aside, int(self._last_step), again)
+            self._open("r+")
+            reserve(self._file)
+            self._open_tables()
+            self._aside.replace(self.path)
+            self._hold()
+        except (OSError, RuntimeError) as error:
+            if self._file and self._file is not file:
+                abandon(self._file)
+            self._file = file
+            with suppress(OSError):
+                self._aside.unlink(missing_ok=True)
+            raise StorageError(f"cannot write {self.path}: {why}, and not again: {reason(error)}") from error
+        if file:
+            abandon(file)
+
+    def _open(self, mode: str) -> None:
+        """Open the file that lies aside."""
+        # Without a chunk cache a row goes straight to its place: the flush has only metadata left to write.
+        self._file = h5py.File(self._aside, mode, rdcc_nbytes=0, locking="best-effort")
+
+    def _hold(self) -> None:
+        source, self._source = self._source, os.dup(self._file.id.get_vfd_handle())
+        if source >= 0:
+            os.close(source)
 
     def _open_tables(self) -> None:
         self._tables = {name: Table(self._file[name], columns, CHUNKS[name]) for name, columns in TABLES.items()}
@@ -169,14 +206,8 @@ class Writer:
         `events` have the columns of /events except `step`, `status` as a word, and a `reason` in words if they failed.
         A float that is missing is recorded as NaN; a missing integer or an unknown name is a ValueError.
         """
-        updates, failures = [], []
-        for event in events:
-            update = {**event, "step": row["step"], "status": STATUS[event["status"]]}
-            if reason := update.pop("reason", ""):
-                reason = fixed([reason], REASON_BYTES)[0]
-                failures.append({name: update[name] for name in ("step", "client", "rank")} | {"reason": reason})
-            updates.append(update)
-        with self._writing() as file:
+        updates, failures = apart(row["step"], events)
+        with self._writing(EVENT_BYTES * len(updates)) as file:
             for name, rows in (("rounds", [row]), ("events", updates), ("failures", failures)):
                 self._tables[name].append(rows)
             file.flush()
@@ -189,7 +220,7 @@ class Writer:
 
         `test`: loss and accuracy on the test set, where they were tried on it too.
         """
-        with self._writing() as file:
+        with self._writing(4 * loss.nbytes) as file:
             append_own(file["clients"], step, dict(zip(OWN, (loss, accuracy, *test))))
             file.flush()
 
@@ -197,12 +228,8 @@ class Writer:
         """Append rows of /metrics; seen once their `step` is recorded. The first call makes the table."""
         if not rows:
             return
-        sizes = {column.name: column.dtype.itemsize for column in METRICS if isinstance(column.dtype, np.dtype)}
-        cut = [{**row, **{name: fixed([row[name]], size)[0] for name, size in sizes.items()}} for row in rows]
-        with self._writing() as file:
-            group = file.require_group("metrics")
-            group.attrs["NX_class"] = "NXcollection"
-            Table(group, METRICS, CHUNKS["events"]).append(cut)
+        with self._writing(EVENT_BYTES * len(rows)) as file:
+            append_metrics(file, rows, CHUNKS["events"])
             file.flush()
 
     def model(self, step: int, vector: np.ndarray, layout: Sequence[Tensor], name: str = "global") -> None:
@@ -212,27 +239,32 @@ class Writer:
         in the vector of a "parameter" or "buffer", and the value of a "constant", which is not in the vector.
         name: which of a step's models it is, where there are several.
         """
-        with self._writing() as file:
-            write_model(file["model"].require_group(str(step)).create_group(name), vector, layout)
-            file.flush()
+        with self._writing(vector.nbytes) as file:
+            write_model(file, step, name, vector, layout)
             file["model"].attrs.modify("latest", step)
             file.flush()
 
     def state(self, step: int, name: str, values: np.ndarray) -> None:
         """Keep one of the algorithm's own tensors beside the model after `step`."""
-        with self._writing() as file:
-            file["model"].require_group(str(step))[name] = values
-            file.flush()
+        with self._writing(values.nbytes) as file:
+            write_state(file, step, name, values)
 
     def loss(self, rank: int, why: str) -> None:
         """Note that the launch goes on without a rank, which was lost in the step that is recorded next."""
-        with self._writing() as file:
+        with self._writing(EVENT_BYTES) as file:
             note_loss(file["environment"], int(self._last_step) + 1, rank, why)
+            file.flush()
+
+    def remark(self, what: str) -> None:
+        """Note what happened to the file itself."""
+        with self._writing(EVENT_BYTES) as file:
+            remark(file, what)
             file.flush()
 
     def finish(self, ending: str = "finished") -> None:
         """Record how the run ended: "finished", "interrupted" or "failed". Only a finished run has an `end_time`."""
         with self._writing() as file:
+            self._find()
             if ending == "finished":
                 end_time = file.create_dataset(None, data=fixed([now()])[0])
                 file.flush()
@@ -245,6 +277,7 @@ class Writer:
     def close(self) -> None:
         """Close the file, as often as you like. A file that was never started is removed."""
         if self._file is None:
+            self._leave()
             return
         with self._writing() as file:
             # A step that was interrupted half-way leaves columns of unequal length.
@@ -253,7 +286,11 @@ class Writer:
             if self._tables:
                 cut_own(file["clients"], self._last_step)
                 cut_metrics(file, self._last_step)
+            file.flush()
+            size = file.id.get_filesize()
             file.close()
+            if os.fstat(self._source).st_size > size:
+                os.ftruncate(self._source, size)  # the room that was left
         self._leave()
 
     def __enter__(self) -> "Writer":
@@ -262,47 +299,52 @@ class Writer:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         # An error on the way out must not hide the one that led here.
         with suppress(ResultError) if kind else nullcontext():
-            if self._file and self._started and not self._ended:
+            if self._source >= 0 and self._started and not self._ended:
                 self.finish("failed" if kind and issubclass(kind, Exception) else "interrupted")
             self.close()
 
-    def _check_path(self) -> None:
-        path = self.path
-        if path.is_dir():
-            raise ResultError(f"{path} is a directory; --out takes a file's name, say {path / 'run.h5'}")
-        if path.parent.exists() and not path.parent.is_dir():
-            raise ResultError(f"cannot write {path}: {path.parent} is not a folder; choose another --out")
-        if path.exists() and not path.is_file():
-            raise ResultError(f"{path} is not a regular file; choose another --out")
-        if path.exists() and not self._overwrite:
-            raise ResultError(
-                f"{path} exists and is not overwritten; choose another --out, or say --set results.overwrite=true"
-            )
-
     @contextmanager
-    def _writing(self) -> Iterator[h5py.File]:
-        """Turn a write that fails into one ResultError, and leave the file as its last flush left it."""
+    def _writing(self, more: int | None = None) -> Iterator[h5py.File]:
+        """Turn a write that fails into one StorageError, and leave the file as its last flush left it.
+
+        `more`: bytes that are written, for which there must be room before any is; None needs no more than a file has.
+        """
         if self._file is None:
             raise ResultError(f"cannot write {self.path}: it has been closed")
         try:
+            if more is not None:
+                self._find()
+                self._reserve(more)
             yield self._file
+        except StorageError:
+            raise
         except (OSError, RuntimeError) as error:
             abandon(self._file)
-            self._leave()
-            kept = f"what was recorded up to step {self._last_step:.0f} is readable"
-            advice = kept if self._last_step else "make room or choose another --out"
-            raise ResultError(f"cannot write {self.path}: {reason(error)}; {advice}") from error
+            self._file = None
+            raise self._refusal(error) from error
+
+    def _reserve(self, more: int) -> None:
+        try:
+            reserve(self._file, more)
+        except OSError as error:  # nothing was written: the file stays open
+            raise self._refusal(error) from error
+
+    def _find(self) -> None:
+        """Put the file back if it is no longer where it was, and say so in a StorageError."""
+        if self._started and not there(self._file, self.path):
+            what = f"it was removed, replaced or unmounted after step {self._last_step:.0f}"
+            self.reopen(what)
+            raise StorageError(f"cannot write {self.path}: {what}; what was recorded up to there lies there again")
+
+    def _refusal(self, error: Exception) -> StorageError:
+        kept = f"what was recorded up to step {self._last_step:.0f} is readable"
+        advice = kept if self._last_step else "make room or choose another --out"
+        return StorageError(f"cannot write {self.path}: {reason(error)}; {advice}")
 
     def _leave(self) -> None:
         self._file = None
+        if self._source >= 0:
+            os.close(self._source)
+            self._source = -1
         if not self._started:
             self._aside.unlink(missing_ok=True)
-
-
-def _check_space(path: Path, expected_bytes: int) -> None:
-    free = shutil.disk_usage(path.parent).free
-    if free < expected_bytes + MARGIN_BYTES:
-        raise ResultError(
-            f"cannot write {path}: the run needs about {(expected_bytes + MARGIN_BYTES) / 1e6:,.0f} MB and its "
-            f"file system has {free / 1e6:,.0f} MB free; make room or choose another --out"
-        )
