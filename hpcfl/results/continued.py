@@ -29,7 +29,11 @@ def cut_back(
     """Make the file `aside` out of `path`: the rows and models up to `step`, as of a run that has just come so far."""
     with Content(path) as content, h5py.File(content, "r") as file:
         read_texts(file)
-        file.visititems(lambda _, item: read_texts(item))
+        list(file["model"])  # its names alone: a model may be half there
+        for item in (item for name, item in file.items() if name != "model"):
+            read_texts(item)
+            if isinstance(item, h5py.Group):
+                item.visititems(lambda _, inner: read_texts(inner))
     shutil.copyfile(path, aside)
     with h5py.File(aside, "r+", locking=False) as file:
         cut(file, step)
