@@ -1,6 +1,8 @@
 """Datasets that need no files: scikit-learn's handwritten digits, and synthetic ones of any size."""
 
 import gzip
+import math
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -43,6 +45,10 @@ def _digits() -> np.ndarray:
     return np.column_stack([digits.data, digits.target])
 
 
+MOST = 2**48
+"""Numbers in an array."""
+
+
 class Synthetic(Source):
     """Per class a standard-normal prototype; a sample is standard-normal noise plus `signal` times its prototype.
 
@@ -60,6 +66,7 @@ class Synthetic(Source):
         signal: Annotated[float, REAL] = 0.7,
         seed: Annotated[int, WHOLE] = 0,
     ) -> Dataset:
+        require_room(max(samples, test_samples, classes), shape)
         prototypes = stream(seed, "data", "synthetic", "prototypes").standard_normal((classes, *shape), np.float32)
         arrays = []
         for part, count in (("train", samples), ("test", test_samples)):
@@ -70,4 +77,11 @@ class Synthetic(Source):
         return Dataset(*arrays, classes, tuple(map(str, range(classes))))
 
     def labels(self, root: Path | None, *, samples: int, classes: int, **others: object) -> Labels:
+        require_room(samples)
         return Labels(np.arange(samples) % classes, classes)
+
+
+def require_room(count: int, shape: Sequence[int] = ()) -> None:
+    """MemoryError for more numbers than any machine has: NumPy would have a ValueError of its own for them."""
+    if math.prod((count, *shape)) > MOST:
+        raise MemoryError

@@ -200,7 +200,7 @@ def _opened(file: Path) -> Iterator[wave.Wave_read]:
                     f"{file} is {form[0]} Hz with {form[1]} channels of {form[2]} bytes; valid is 16000 Hz, 1 of 2"
                 )
             yield sound
-    except (wave.Error, EOFError) as error:
+    except (wave.Error, EOFError, RuntimeError) as error:  # the last where a part is longer than the whole
         raise DataError(f"{file} is not a readable .wav: {str(error) or 'it ends too early'}") from error
 
 

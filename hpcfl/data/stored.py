@@ -23,7 +23,17 @@ def stored(y: np.ndarray, clients: int | None, rng: np.random.Generator, *, path
         raise JobError(f"{key}: there is no file {file.absolute()}; a relative path counts from the working directory")
     try:
         owner = _from_array(file, key, len(y)) if file.suffix in (".npy", ".npz") else _from_results(file, key, len(y))
-    except (OSError, RuntimeError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+    except (
+        OSError,
+        RuntimeError,
+        KeyError,
+        TypeError,
+        ValueError,
+        EOFError,
+        MemoryError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         raise JobError(f"{key}: cannot be read: {' '.join(str(error).split())}") from error
     number = len(np.unique(owner[owner >= 0]))
     if owner.min() < -1 or owner.max() != number - 1 or not number:

@@ -56,9 +56,10 @@ def test_synthetic_classes_take_turns():
     assert (labels.tolist(), classes) == ([0, 1, 2, 0, 1, 2, 0], 3)
 
 
-def test_more_than_fits_in_memory():
+@pytest.mark.parametrize("params", [{"samples": 10**13, "shape": [1000]}, {"samples": 2**63}, {"classes": 10**30}])
+def test_more_than_fits_in_memory(params):
     with pytest.raises(DataError, match="data.name = 'synthetic': does not fit in memory"):
-        load("synthetic", params={"samples": 10**13, "shape": [1000]})
+        load("synthetic", params=params)
 
 
 def test_synthetic_seeds():

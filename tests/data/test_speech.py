@@ -143,7 +143,11 @@ def test_other_recordings(archive, name, settings, message):
         load("speech_commands", root=archive, params=TWO)
 
 
-@pytest.mark.parametrize("data", [b"", b"RIFF", b"no sound at all, but text"])
+LONGER = b"RIFF" + (20).to_bytes(4, "little") + b"WAVEfact" + (4000).to_bytes(4, "little") + bytes(4000)
+"""A part of it is longer than the whole."""
+
+
+@pytest.mark.parametrize("data", [b"", b"RIFF", b"no sound at all, but text", LONGER])
 def test_damaged_recordings(archive, data):
     (archive / "speech_commands/yes/x_nohash_0.wav").write_bytes(data)
     with pytest.raises(DataError, match="x_nohash_0.wav is not a readable .wav: ."):

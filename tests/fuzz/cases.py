@@ -13,7 +13,7 @@ from forge import TRACEBACK
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
-CASES = int(os.environ.get("HPCFL_FUZZ", "300"))
+CASES = int(os.environ.get("HPCFL_FUZZ", "200"))
 """Of all kinds together."""
 LIMIT_S = 60.0
 """A case that takes longer hangs: the longest takes seconds, on a machine that has other things to do."""

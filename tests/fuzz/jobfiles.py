@@ -128,6 +128,9 @@ def jobs(draw):
     wall = sort not in ("whole", "split") and draw(st.integers(0, 7)) == 0
     client = draw(st.fixed_dictionaries({"batch_size": st.sampled_from([4, 8])}, optional=CLIENT))
     device = draw(st.fixed_dictionaries({}, optional=DEVICE))
+    partition = draw(PARTITIONS) | {"clients": 4}
+    if partition["name"] != "iid":  # a client may have a single sample
+        client.pop("slices", None)
     if sort in ("whole", "split") or wall:  # nobody is lost, and nobody waits
         device = {}
     schedule = draw(
@@ -135,7 +138,7 @@ def jobs(draw):
     )
     job = {
         "rounds": 2, "seed": draw(st.integers(0, 9)), "clock": "wall" if wall else "virtual", "data": SYNTHETIC,
-        "partition": draw(PARTITIONS) | {"clients": 4}, "model": model, "client": client | {"device": device},
+        "partition": partition, "model": model, "client": client | {"device": device},
         "strategy": {"name": name} | given, "schedule": schedule, "device": {"kind": "cpu"},
     }  # fmt: skip
     job |= draw(st.fixed_dictionaries({}, optional={

@@ -45,20 +45,26 @@ SOME = st.lists(st.sampled_from([*READERS]), min_size=4, max_size=4, unique=True
 ODD = st.tuples(WHAT, st.sampled_from(PLACES), VALUES, SHAPES, KINDS, st.sampled_from(ATTRIBUTES))
 
 
+def found(file: h5py.File, place: str):
+    """What is there; None also for links that lead to themselves."""
+    try:
+        return file.get(place)
+    except RuntimeError:
+        return None
+
+
 def spoil(path: Path, oddities) -> None:
     """Let a file be a whole HDF5 file that says odd things."""
     with h5py.File(path, "r+", locking=False) as file:
         for what, place, value, shape, kind, attribute in oddities:
             if what in ("attribute", "value"):
-                owner = file[place] if place in file and attribute in ("units", "NX_class") else file
+                old = found(file, place)
+                owner = old if old is not None and attribute in ("units", "NX_class") else file
                 owner = file.require_group("model") if attribute == "latest" else owner
                 array = np.zeros(shape, kind if kind != "O" else "S9")
                 owner.attrs[attribute] = array if what == "attribute" else value
                 continue
-            try:
-                old = file.get(place)
-            except RuntimeError:  # a link that came before leads to itself
-                old = None
+            old = found(file, place)
             if what == "resize":
                 if isinstance(old, h5py.Dataset) and old.chunks:
                     old.resize(
@@ -68,10 +74,10 @@ def spoil(path: Path, oddities) -> None:
                         ]
                     )
                 continue
-            if file.get(place, getlink=True) is not None:
-                del file[place]
             parent = place.rpartition("/")[0]
-            if what == "delete" or parent and not isinstance(file.get(parent), h5py.Group):
+            if isinstance(found(file, parent or "/"), h5py.Group) and file.get(place, getlink=True) is not None:
+                del file[place]
+            if what == "delete" or parent and not isinstance(found(file, parent), h5py.Group):
                 continue
             if what == "text":
                 file[place] = value
