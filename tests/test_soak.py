@@ -46,6 +46,9 @@ MODES = {
         "results.on_storage_failure='continue'", "checkpoint.second='second'",
     ],
 }  # fmt: skip
+RUNS = [*((mode, 1) for mode in MODES), ("sync, private state", 3)]
+if "HPCFL_SOAK" in os.environ:
+    RUNS += [("async", 3)]
 SLACK = {"bytes": 3 << 20, "files": 2, "threads": 1, "objects": 1000}
 """A checkpoint may be under way, or a caller's cache still filling; and 200 bytes for each round and 2 KiB for each
 client are what a run may know."""
@@ -58,7 +61,7 @@ def watched(folder: Path) -> dict[str, np.ndarray]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300 + 2 * ROUNDS)
-@pytest.mark.parametrize(("mode", "ranks"), [*((mode, 1) for mode in MODES), ("sync, private state", 3)])
+@pytest.mark.parametrize(("mode", "ranks"), RUNS)
 def test_nothing_leaks(launch: Launcher, tmp_path: Path, mode: str, ranks: int):
     (tmp_path / "watched").mkdir()
     launch.environ |= {
