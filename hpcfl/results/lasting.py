@@ -50,7 +50,8 @@ class Lasting(Writer):
         self._entries: list[Entry] = []
         self._written = 0
         """How many of them are in the file already, behind its last step."""
-        self._failure = ""
+        self._failure = self._cause = ""
+        """Why the last attempt failed, and the first of those since it last worked."""
         self._next = 0.0
 
     @property
@@ -124,10 +125,10 @@ class Lasting(Writer):
 
     def _settle(self, anew: bool = False) -> None:
         """Write what waits, as far as it goes; `anew`: to another place than before."""
-        begin, failed = monotonic(), self._failure
+        begin, cause = monotonic(), self._cause
         try:
             if self._file is None or anew:
-                self.reopen(failed)
+                self.reopen(cause)
             self._find()
             while self._written < len(self._entries):
                 entry = self._entries[self._written]
@@ -139,16 +140,17 @@ class Lasting(Writer):
                 if entry.write.__name__ == "step":
                     del self._entries[: self._written]
                     self._written = 0
-            if failed:
-                self.remark(failed)
+            if cause:
+                self.remark(cause)
         except StorageError as failure:
             self._failure = str(failure)
+            self._cause = cause or self._failure
             took = monotonic() - begin
             self._next = monotonic() + self._retry_s * max(1.0, 10 * took)
-            if not failed:
+            if not cause:
                 bound = f"{self._bound / 1e6:,.0f} MB"
                 self.say(f"{failure}; the run goes on, and keeps what follows in memory, up to {bound}")
             return
-        self._failure = ""
-        if failed:
+        self._failure = self._cause = ""
+        if cause:
             self.say(f"{self.path} is written again: all steps up to {self._last_step:.0f} are in it")

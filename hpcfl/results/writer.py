@@ -163,7 +163,7 @@ class Writer:
 
     def reopen(self, why: str, again: Collection[int] = ()) -> None:
         """Put the file, as it was after the last step, at its path once more, and go on there; the models of the steps
-        `again` are to be written again. StorageError where that fails, and the file is as it was.
+        `again` are to be written again. Where that fails the file is as it was, and the StorageError begins with `why`.
         """
         file = self._file
         try:
@@ -183,7 +183,7 @@ class Writer:
             self._file = file
             with suppress(OSError):
                 self._aside.unlink(missing_ok=True)
-            raise StorageError(f"cannot write {self.path}: {why}, and not again: {reason(error)}") from error
+            raise StorageError(f"{why}; nor again at {self.path}: {reason(error)}") from error
         if file:
             abandon(file)
 
@@ -332,9 +332,9 @@ class Writer:
     def _find(self) -> None:
         """Put the file back if it is no longer where it was, and say so in a StorageError."""
         if self._started and not there(self._file, self.path):
-            what = f"it was removed, replaced or unmounted after step {self._last_step:.0f}"
-            self.reopen(what)
-            raise StorageError(f"cannot write {self.path}: {what}; what was recorded up to there lies there again")
+            why = f"cannot write {self.path}: it was removed, replaced or unmounted after step {self._last_step:.0f}"
+            self.reopen(why)
+            raise StorageError(f"{why}; what was recorded up to there lies there again")
 
     def _refusal(self, error: Exception) -> StorageError:
         kept = f"what was recorded up to step {self._last_step:.0f} is readable"

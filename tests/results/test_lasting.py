@@ -162,12 +162,15 @@ def test_a_file_that_was_torn_is_put_back_to_its_last_step(tmp_path: Path, monke
         record(writer, range(1, 4))
         monkeypatch.setattr("hpcfl.results.writer.reserve", lambda file, more=0: None)  # as if errors came from nowhere
         with quota(2_500_000):
-            record(writer, range(4, 7))
-            assert writer.waiting
+            record(writer, range(4, 7))  # with many attempts, of which the first and the last are told
+            cause = f"cannot write {tmp_path}/run.h5: File too large; what was recorded up to step 3 is readable"
+            assert writer.waiting == f"{cause}; nor again at {tmp_path}/run.h5: File too large"
             assert writer._file is None
         record(writer, range(7, 9))
         writer.finish()
     check(tmp_path / "run.h5", 8)
+    with open_results(tmp_path / "run.h5") as found:
+        assert [remark.partition(" ")[2] for remark in found.environment["storage"]] == [cause]
 
 
 def test_more_than_the_bound_ends_the_run(tmp_path: Path):
