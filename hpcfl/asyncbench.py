@@ -68,13 +68,13 @@ def server(transport: Any, parts: Parts) -> tuple[float, float]:
 def run(transport: Any, parts: Parts, strategy: Idle, each: int, note: Callable[[Cohort], None]) -> float:
     """Seconds that rank 0 needs for the updates of an asynchronous run; the other ranks serve."""
     parts.trainer.strategy = strategy
-    pool = Farm(transport, parts.trainer, parts.world, True, TIMEOUT_S)
+    world = replace(parts.world, rounds=each * (transport.size - 1))
+    pool = Farm(transport, parts.trainer, world, True, TIMEOUT_S)
     transport.barrier()
     begin = perf_counter()
     if transport.rank:
         pool.serve()
     else:
-        world = replace(parts.world, rounds=each * (transport.size - 1))
         steps = plan(Buffered(in_flight=IN_FLIGHT), world)
         begin = perf_counter()
         engine.run(world, strategy, steps, pool, lambda step, updates, *_: note(updates), 0)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -47,12 +48,12 @@ class Replayed:
     `local` is run once more after each program; hooks change nothing but the client's state, a new dict every time.
     """
 
-    def __init__(self, client: Client, trainer: Trainer, losses: Tensor, row: int):
+    def __init__(self, task: Task, trainer: Trainer, losses: Tensor, row: int):
         self.steps = 0
         self.examples = 0
         self.results: list[Tensor] = []
         self.calls = 0
-        self._client, self._trainer = client, trainer
+        self._task, self._trainer = task, trainer
         self._risks: dict[Tensor, float] = {}
         self._losses, self._row = losses, row
 
@@ -66,7 +67,7 @@ class Replayed:
     def risk(self, w: Tensor) -> float:
         """As of `training.Fit`; what was asked once is known."""
         if w not in self._risks:
-            self._risks[w] = self._trainer.risk(w, self._client)
+            self._risks[w] = self._trainer.risk(w, self._task.client)
         return self._risks[w]
 
     @property
@@ -78,12 +79,18 @@ class Replayed:
 class Task:
     """One client of a program: its job, and how far its `local` has come."""
 
-    def __init__(self, client: Client, trainer: Trainer, sent: dict[str, Tensor], losses: Tensor, row: int):
-        self.client, self.sent, self.row = client, sent, row
-        self.fit = Replayed(client, trainer, losses, row)
+    def __init__(self, job: Job, trainer: Trainer, sent: dict[str, Tensor], losses: Tensor, row: int):
+        self.job, self.sent, self.row = job, sent, row
+        self.fit = Replayed(self, trainer, losses, row)
         self.batches: np.random.Generator | None = None
         self.wanted: Wanted | None = None
         self.uploads: dict[str, Tensor] | None = None
+        self._trainer = trainer
+
+    @cached_property
+    def client(self) -> Client:
+        """As hooks see it; made for those that look."""
+        return self._trainer.client(self.job, {})
 
 
 @dataclass(frozen=True)
@@ -118,10 +125,9 @@ class Batched:
         """Train the clients of the jobs, each from what it was sent. Whatever a hook raises, goes through."""
         trainer = self._trainer
         losses = torch.zeros(len(jobs), dtype=torch.float64, device=trainer.device)
-        clients = [trainer.client(job, {}) for job in jobs]
-        if len({client.lr for client in clients}) > 1:
+        if len(set(map(trainer.rate, jobs))) > 1:
             raise ValueError("the optimizer of a program has one learning rate")
-        tasks = [Task(client, trainer, sent, losses, row) for row, (client, sent) in enumerate(zip(clients, sents))]
+        tasks = [Task(job, trainer, sent, losses, row) for row, (job, sent) in enumerate(zip(jobs, sents))]
         if not self._module.training:  # it goes through all of its parts
             self._module.train()
         if self._plain:
@@ -157,7 +163,7 @@ class Batched:
         named, optimizer = self._leaves(program, stack)
         parameters = list(named.values())
         for group in optimizer.param_groups:
-            group["lr"] = tasks[0].client.lr
+            group["lr"] = trainer.rate(tasks[0].job)
         places, counts = self._plan(tasks)
         ends = (counts > 0).sum(1).tolist()
         ended: dict[int, Tensor] = {}
@@ -201,17 +207,19 @@ class Batched:
     def _credit(self, tasks: list[Task], stack: Tensor, counts: np.ndarray) -> None:
         """Tell each task's `fit` what was trained."""
         ends, examples = (counts > 0).sum(1).tolist(), counts.sum(1).tolist()
-        for task, steps, seen, result in zip(tasks, ends, examples, stack):
+        for task, steps, seen in zip(tasks, ends, examples):
             task.fit.steps += steps
             task.fit.examples += seen
-            task.fit.results.append(result)
+        if not self._plain:  # there `local` asks for it
+            for task, result in zip(tasks, stack):
+                task.fit.results.append(result)
 
     def _plan(self, tasks: list[Task]) -> tuple[Tensor, np.ndarray]:
         """(K, S, B) places in the training set, padded; and (K, S) how many of each batch are real."""
         size, rows, pieces = self._trainer.batch_size, [], []
         for row, task in enumerate(tasks):
-            epochs = task.client.epochs if task.wanted.epochs is None else task.wanted.epochs
-            own = self._trainer.places(task.client)
+            epochs = task.job.epochs if task.wanted.epochs is None else task.wanted.epochs
+            own = self._trainer.places(task.job)
             rows += [row] * epochs
             if not self._trainer.recipe.shuffle:
                 pieces += [own] * epochs

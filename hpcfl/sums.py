@@ -60,6 +60,7 @@ class ExactSum:
         self._patience = min(stay, patience(len(flat), device))
         self._chunk = max(1, min(len(flat), CHUNK) if device.type == "cpu" else len(flat))
         self._scratch = torch.empty(self._chunk, dtype=torch.float64, device=device)
+        self._room = self._scratch
         self._chunks = [(total, self._scratch[: len(total)]) for total in flat.split(self._chunk)]
         self._shift = torch.tensor(SHIFT, dtype=torch.float64, device=device)
         self._shifts = self._shift, -self._shift
@@ -99,8 +100,10 @@ class ExactSum:
         self.settle()
         shares = upload(torch.tensor(weights, dtype=torch.float64), values.device)[:, None]
         width = max(1, CHUNK // len(weights) if values.device.type == "cpu" else self.total.numel())
+        room = self._stacked(len(weights) * min(width, self.total.numel()))
         for total, part in zip(self.total.view(-1).split(width), values.reshape(len(weights), -1).split(width, 1)):
-            total.add_(self._round(part * shares, 1.0).sum(0))
+            weighted = torch.mul(part, shares, out=room[: part.numel()].view_as(part))
+            total.add_(self._round(weighted, 1.0).sum(0))
         self._empty = False
 
     def part(self) -> tuple[Tensor, bool]:
@@ -128,6 +131,12 @@ class ExactSum:
         for part, whole in pairs(value, self.total, pieces):
             for total, chunk in zip(whole.split(self._chunk), part.split(self._chunk)):
                 total.add_(self._round(self._scratch[: len(chunk)].copy_(chunk), weight))
+
+    def _stacked(self, numbers: int) -> Tensor:
+        """Room for weighted values of a stack, kept for the next one."""
+        if len(self._room) < numbers:
+            self._room = self._scratch.new_empty(numbers)
+        return self._room
 
     def _round(self, value: Tensor, weight: float) -> Tensor:
         """weight * value to the nearest quantum, in place."""

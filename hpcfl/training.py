@@ -247,7 +247,7 @@ class Trainer:
 
     def client(self, job: Job, state: dict[str, Tensor]) -> Client:
         """The client of a job, with its data and what it has at home."""
-        rates, (index, counts) = self.recipe.rates, self.holdings[job.client]
+        index, counts = self.holdings[job.client]
         begin, end = self._world.span(job.client, job.version, job.visit)
         return Client(
             id=job.client,
@@ -256,7 +256,7 @@ class Trainer:
             index=index if end - begin == len(index) else index[begin:end],
             counts=counts,
             epochs=job.epochs,
-            lr=rates[min(job.version, len(rates) - 1)] if job.lr is None else job.lr,
+            lr=self.rate(job),
             loss=self.recipe.loss,
             seed=self._world.seed,
             layout=self.layout,
@@ -264,9 +264,14 @@ class Trainer:
             pieces=self.family.pieces[self.family.of[job.client]] if self.family else None,
         )
 
-    def places(self, client: Client) -> np.ndarray:
-        """(examples,) the client's places in the training set, which `Client.index` has on the device."""
-        return self._parts[client.id][slice(*self._world.span(client.id, client.version, client.visit))]
+    def rate(self, job: Job) -> float:
+        """The job's learning rate: its own, or that of the server step that it starts from."""
+        rates = self.recipe.rates
+        return rates[min(job.version, len(rates) - 1)] if job.lr is None else job.lr
+
+    def places(self, job: Job) -> np.ndarray:
+        """(examples,) the job's places in the training set, which `Client.index` has on the device."""
+        return self._parts[job.client][slice(*self._world.span(*job.key))]
 
     def workspace(self, number: int) -> Tensor:
         """A vector to train in: one per call of `fit`."""

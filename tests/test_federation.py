@@ -108,7 +108,7 @@ def test_slices_are_the_client_s_samples_in_turn(test_size):
             _, fit = built.trainer.train(each, {"w": built.world.initial})
             assert (fit.steps, fit.examples) == (each.steps, 2 * each.examples)
             slices.append(fit.client.index.tolist())
-            assert slices[-1] == sorted(slices[-1]) == built.trainer.places(fit.client).tolist()
+            assert slices[-1] == sorted(slices[-1]) == built.trainer.places(each).tolist()
         assert sorted(sum(slices, [])) == sorted(once.trainer.holdings[client][0].tolist())
         assert sum(slices, []) != sorted(sum(slices, []))
     again = assemble(job(partition, **given), torch.device("cpu"), trains=True, serves=False)

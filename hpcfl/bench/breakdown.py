@@ -90,7 +90,7 @@ class Stopwatch:
         return perf_counter()
 
 
-SUMMING = ("add", "add_stack", "clear", "settle", "mean")
+SUMMING = ("add", "add_stack", "clear", "part", "settle", "mean")
 
 
 def calls(ours: Ours) -> list[tuple[Any, str, str]]:
