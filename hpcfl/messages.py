@@ -261,6 +261,10 @@ def hear_order(recv: Callable[[Tensor], None], world: World, device: torch.devic
     heard: list[Order | Keep | int] = []
 
     def tensors(words: Tensor) -> list[Tensor]:
+        head = words[:4].tolist() or [1]
+        most = 2 + len(world.everyone) if head[0] == KEEP else 4 + head[-1]
+        if len(words) > max(4, most):  # before a list is made of so many
+            raise ValueError(f"an order of {len(words) - 4} words does not hold {head}")
         first, *rest = words.tolist() or [1]
         if first == KEEP:
             step, *jobs = rest or [-1]

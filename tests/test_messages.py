@@ -152,6 +152,15 @@ def test_words_that_are_no_order(world, words):
         hear_order(lambda tensor: tensor.copy_(sent.pop(0)), world, CPU)
 
 
+@pytest.mark.parametrize("words", [[0, 0, 0, 0, 0], [1, 1, 1, 20], [-2, 1, *[0] * 6]])
+def test_more_words_than_an_order_holds(world, words):
+    """What is behind the first four is looked at once they say that it is there: lists take four times the room."""
+    sent = []
+    say(torch.cat([torch.tensor(words), torch.ones(HEAD, dtype=torch.int64)]), (), sent.append)
+    with pytest.raises(ValueError, match="does not hold"):
+        hear_order(lambda tensor: tensor.copy_(sent.pop(0)), world, CPU)
+
+
 @pytest.mark.parametrize(("length", "says"), [(-1, "was announced"), (2**62, "no memory"), (2**45, "no memory")])
 def test_a_length_that_none_has(length, says):
     with pytest.raises(ValueError, match=says):

@@ -67,8 +67,8 @@ def write_csv(paths: Sequence[Path], name: str | None, file: TextIO) -> None:
 
 
 def write_json(paths: Sequence[Path], name: str | None, file: TextIO) -> None:
-    """A list with an object per run: `run`, `job`, `environment`, `status` and its tables as columns; NaN, and a
-    loss that is infinite, is null.
+    """A list with an object per run: `run`, `job`, `environment`, `status` and its tables as columns; NaN, and what
+    is infinite, is null.
 
     With `name` only this table. One run is its object, without a list around it.
     """
@@ -79,7 +79,7 @@ def write_json(paths: Sequence[Path], name: str | None, file: TextIO) -> None:
             tables = {each: table(run, each) for each in ((name,) if name else TABLES)}
             facts = {
                 "run": label, "status": run.status, "start_time": run.start_time, "end_time": run.end_time,
-                "job": run.job, "environment": run.environment,
+                "job": _finite(run.job), "environment": _finite(run.environment),
             }  # fmt: skip
         found = {each: {key: _plain(values, None) for key, values in tables[each].items()} for each in tables}
         json.dump(facts | found, file, ensure_ascii=False, allow_nan=False)
@@ -117,6 +117,15 @@ def _tables(paths: Sequence[Path], name: str) -> Iterator[Columns]:
 def _slices(columns: Columns) -> Iterator[slice]:
     count = len(next(iter(columns.values()), ()))
     return (slice(start, start + ROWS) for start in range(0, count, ROWS))
+
+
+def _finite(value: Any) -> Any:
+    """Tables and lists with None for what JSON has no number for."""
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _plain(values: np.ndarray, unknown: Any) -> list[Any]:

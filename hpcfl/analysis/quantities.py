@@ -86,7 +86,7 @@ def behind(run: Run, rounds: tuple[int, int] | None = None) -> np.ndarray:
 
 def shares(counted: Sequence[np.ndarray]) -> tuple[np.ndarray, int, list[np.ndarray]]:
     """(B + 1,) edges of the bars of staleness, the steps in a bar, and each series' (B,) shares of its updates."""
-    most = max(values.max() for values in counted)
+    most = max(0, *(int(values.max()) for values in counted))
     wide = int(np.ceil((most + 1) / MOST_BARS))
     edges = np.arange(0, most + wide + 1, wide)
     return edges, wide, [np.histogram(values, edges)[0] / len(values) for values in counted]

@@ -21,7 +21,9 @@ KINDS = {"alone": "one owner alone", "federated": "federated", "pooled": "all da
 
 def kind(run: Run) -> str:
     """pooled: one trainer has everybody's data; alone: only one of the clients ever trains; else federated."""
-    if set(POOLED) & {name.strip() for name in str(run.job.get("strategy", {}).get("name")).split("+")}:
+    strategy = run.job.get("strategy")
+    names = str(strategy.get("name") if isinstance(strategy, dict) else strategy)
+    if set(POOLED) & {name.strip() for name in names.split("+")}:
         return "pooled"
     return "alone" if len(_trained(run)) == 1 else "federated"
 
@@ -50,8 +52,11 @@ def _place(run: Run) -> tuple[int, int, list[int]]:
 
 
 def _trained(run: Run) -> np.ndarray:
-    """The clients that train."""
-    return np.unique(table(run, "events", "client")["client"])
+    """The clients that train. ResultError where the run has no such client."""
+    found = np.unique(table(run, "events", "client")["client"])
+    if len(found) and not 0 <= found[0] <= found[-1] < len(table(run, "clients")["client"]):
+        raise ResultError(f"{run.path} has updates of clients that it does not have")
+    return found
 
 
 def named(rows: Sequence[Series]) -> list[str]:

@@ -37,11 +37,11 @@ def jobs(run: Run, rounds: tuple[int, int] | None = None, latest: bool = False) 
     if not len(step):
         raise ResultError(f"{run.path} has no jobs of clients")
     if rounds is None:
-        last = int(table(run, "rounds", "step")["step"][-1])
-        counts = np.bincount(step, minlength=last + 1)[1:]
+        steps = table(run, "rounds", "step")["step"]
+        counts = np.bincount(np.searchsorted(steps, step), minlength=len(steps))[: len(steps)]
         few = int(np.searchsorted(np.cumsum(counts[::-1] if latest else counts), MOST_JOBS, side="right"))
-        few = max(1, min(few, last))
-        rounds = (last - few + 1, last) if latest else (1, few)
+        few = max(1, min(few, len(steps)))
+        rounds = (int(steps[-few]), int(steps[-1])) if latest else (int(steps[0]), int(steps[few - 1]))
     kept = np.flatnonzero(within(step, rounds))
     if not len(kept):
         raise ResultError(
@@ -71,7 +71,9 @@ def laid(found: Jobs, by: str) -> tuple[np.ndarray, Lanes]:
     """(J,) the height at which each job is drawn, a bar being 1 high, and the lanes."""
     if by == "client":
         numbers = np.unique(found.client)
-        if 2 * len(numbers) >= numbers[-1] - numbers[0] + 1:  # few are missing: clients at even distances read better
+        if (
+            2 * len(numbers) >= int(numbers[-1]) - int(numbers[0]) + 1
+        ):  # few are missing: clients at even distances read better
             numbers = np.arange(numbers[0], numbers[-1] + 1)
         return np.searchsorted(numbers, found.client), Lanes(numbers, np.arange(len(numbers)), len(numbers) - 0.5)
     numbers, lane_of = np.unique(found.rank, return_inverse=True)

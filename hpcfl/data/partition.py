@@ -11,13 +11,14 @@ from typing import Annotated, Any
 
 import numpy as np
 
+from hpcfl.core import first_line
 from hpcfl.data.amounts import AMOUNTS, draw_amounts, equal, spread
 from hpcfl.data.by_label import by_label
 from hpcfl.data.pachinko import pachinko
 from hpcfl.data.params import COUNT, POSITIVE, bind, locate, nearest
 from hpcfl.data.sample import by_class, stratified
 from hpcfl.data.stored import stored
-from hpcfl.errors import JobError
+from hpcfl.errors import HpcflError, JobError
 
 
 def iid(
@@ -198,7 +199,12 @@ def deal(
         _check_clients(clients, len(labels))
     if limit is not None:
         _check_limit(limit, 0 if name in AS_THEY_ARE else clients, len(labels), params.get("min_examples", 1))
-    owner = np.asarray(partition(labels, clients, rng, **params, **known))
+    try:
+        owner = np.asarray(partition(labels, clients, rng, **params, **known))
+    except Exception as failure:
+        if name in PARTITIONS or isinstance(failure, HpcflError):
+            raise
+        raise JobError(f"partition.name = {name!r}: failed: {first_line(failure)}") from None
     clients = clients or owner.max() + 1
     _check_owner(owner, name, len(labels), clients)
     order = np.argsort(owner, kind="stable")

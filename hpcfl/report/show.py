@@ -81,7 +81,8 @@ def summary(run: Reader) -> Table:
         fact(table, "never trained", f"{unseen[asked[-1]]:.4f} on the held-out samples of clients that only adapt")
     fact(table, "strategy", component(job.get("strategy")))
     if privacy := job.get("privacy"):
-        spent = f"epsilon {run.rounds['epsilon'][-1]:.4g} at delta {privacy['delta']:g}" if len(step) else "nothing yet"
+        epsilon = f"{run.rounds['epsilon'][-1]:.4g}" if "epsilon" in run.rounds else "unknown"
+        spent = f"epsilon {epsilon} at delta {privacy['delta']:g}"
         fact(table, "privacy", f"{spent} (clip={privacy['clip']:g}, noise={privacy['noise']:g})")
     models = (job.get("client") or {}).get("models") or [job.get("model")]
     fact(table, "model", ", ".join(component(model) for model in models))
@@ -93,7 +94,7 @@ def summary(run: Reader) -> Table:
         each = f", {examples.min():,} to {examples.max():,} examples each" if len(examples) else ""
         fact(table, "clients", f"{len(run.clients['client']):,}{each}")
     if "byzantine" in run.clients and (liars := int(run.clients["byzantine"].sum())):
-        fact(table, "Byzantine", f"{liars:,} of them: {component(job['faults']['attack'])}")
+        fact(table, "Byzantine", f"{liars:,} of them: {component((job.get('faults') or {}).get('attack'))}")
     fact(table, "local training", _settings(job.get("client"), ("epochs", "batch_size", "lr")))
     fact(table, "seed", job.get("seed"))
     launcher, ranks = environment.get("launcher"), environment.get("ranks")
@@ -154,13 +155,13 @@ def rounds(run: Reader) -> Table:
 
 def failures(run: Reader) -> Table:
     """The updates that could not be used, or were damaged on purpose, by how they ended and why."""
-    counts = np.bincount(run.events["status"], minlength=len(STATUS))
+    counts = [int((run.events["status"] == code).sum()) for code in STATUS.values()]
     table = fact_table()
     for word, code in STATUS.items():
         if word != "ok" and counts[code]:
             clients = len(np.unique(run.events["client"][run.events["status"] == code]))
             of = "client" if clients == 1 else "clients"
-            fact(table, word, f"{counts[code]:,} of {counts.sum():,} updates, of {clients:,} {of}")
+            fact(table, word, f"{counts[code]:,} of {sum(counts):,} updates, of {clients:,} {of}")
     for reason, count in Counter(run.failures["reason"]).most_common(5):
         fact(table, f"{count:,} x", reason)
     return table
@@ -170,8 +171,8 @@ def staleness(run: Reader) -> Table:
     """How many server steps the updates were behind; nothing for a run in which none was."""
     table = fact_table()
     used = np.isin(run.events["status"], [STATUS[word] for word in COMBINED])
-    behind = (run.events["step"] - 1 - run.events["version"])[used]
-    if not len(behind) or not behind.max():
+    behind = (run.events["step"].astype(np.int64) - 1 - run.events["version"])[used]
+    if not len(behind) or behind.max() < 1:
         return table
     middle, late = np.median(behind), np.percentile(behind, 90, method="inverted_cdf")
     fact(table, "mean", f"{behind.mean():.2f}, median {middle:g}, 90 % at most {late}, most {behind.max()}")

@@ -77,7 +77,10 @@ def take(path: Path) -> Run:
         if not run.finished:
             raise ResultError(f"{path} is of a run that has not finished ({run.status})")
         job = run.job
-        if missing := [part for part in ("data", "model", "strategy") if "name" not in job.get(part, ())]:
+        missing = [
+            key for key in ("data", "model", "strategy") if not (isinstance(job.get(key), dict) and "name" in job[key])
+        ]
+        if missing := missing + [key for key in ("seed",) if key not in job]:
             raise ResultError(f"{path} cannot stand in the table: its job names no {' and no '.join(missing)}")
         key = job["data"]["name"], family(architectures(run) or [job["model"]["name"]]), job["strategy"]["name"]
         return Run(path, job, key, figures(run))

@@ -5,7 +5,7 @@ Files are exchanged, and a file that HDF5 can read may still hold anything.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import h5py
@@ -14,7 +14,10 @@ from h5py import h5d, h5o, h5t
 
 from hpcfl.results.format import CLIENTS, METRICS, OWN, SHARING, TABLES
 
-__all__ = ["check_clients", "check_job", "check_metrics", "check_own", "check_sharing", "check_tables", "require"]
+__all__ = [
+    "check_clients", "check_facts", "check_job", "check_metrics", "check_own", "check_sharing", "check_tables",
+    "require",
+]  # fmt: skip
 
 NUMBERS, WHOLE, TEXT = "iuf", "iu", "S"
 """Kinds of NumPy's types."""
@@ -26,8 +29,14 @@ NEEDED = {
     "failures": ("step", "client", "rank", "reason"),
 }  # fmt: skip
 """Columns of version 1.0; the others came later, and may be missing."""
-SECTIONS = ("data", "partition", "model", "client", "strategy", "schedule")
+SECTIONS = ("data", "partition", "model", "strategy", "schedule")
 """Of a job: a table, or the name of a component."""
+PARTS = ("client", "privacy", "faults")
+"""Of a job: a table."""
+PRIVACY = ("clip", "noise", "delta")
+FACTS = {"startup": NUMBERS, "step": WHOLE, "rank": WHOLE, "time": TEXT, "reason": TEXT}
+LISTS = ("argv", "devices", "hosts")
+"""Facts of an environment that commands do more with than to print them: kinds of the numbers and texts, and texts."""
 
 
 KINDS = {h5t.INTEGER: "i", h5t.ENUM: "u", h5t.FLOAT: "f", h5t.STRING: "S"}
@@ -94,6 +103,18 @@ def check_clients(group: h5py.Group) -> None:
         require(fits, f"/clients/{name} is {kind}{shape}, with {count} clients")
 
 
+def check_facts(group: h5py.Group, needed: Collection[str] = ()) -> None:
+    """ValueError unless the facts of an environment are numbers, texts and lists of texts, the needed among them."""
+    ids = [name.decode() for name in group.id if h5o.get_info(group.id, name).type == h5o.TYPE_DATASET]
+    lacking = [name for name in needed if name not in ids]
+    require(not lacking, f"it lacks {', '.join(lacking)}")
+    for name in ids:
+        shape, kind = told(group.id, name)
+        one = shape == () and name not in LISTS and kind in FACTS.get(name, NUMBERS + TEXT)
+        several = len(shape) == 1 and name not in FACTS and kind in TEXT
+        require(one or several, f"its {name} is {kind}{shape}, which is no such fact")
+
+
 def check_own(file: h5py.File) -> None:
     """ValueError unless /clients/own has a row for each evaluation, and in it a number for each client."""
     group, clients = file["clients/own"], len(file["clients/client"])
@@ -131,8 +152,12 @@ def check_job(job: Mapping[str, Any]) -> None:
         require(isinstance(section, dict | str | None), f"its {key} is {section!r}")
         if isinstance(section, dict):
             require(isinstance(section.get("name", ""), str), f"its {key}.name is {section.get('name')!r}")
-    client = job.get("client")
-    models = client.get("models", []) if isinstance(client, dict) else []
+    for key in PARTS:
+        require(isinstance(job.get(key), dict | None), f"its {key} is {job.get(key)!r}")
+    privacy = job.get("privacy") or dict.fromkeys(PRIVACY, 0)
+    odd = [key for key in PRIVACY if not isinstance(privacy.get(key), int | float)]
+    require(not odd, f"its privacy.{', privacy.'.join(odd)} is no number")
+    models = (job.get("client") or {}).get("models", [])
     require(isinstance(models, list) and all(isinstance(model, dict) for model in models), "its client.models are none")
     check_params(job)
 

@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from time import sleep
@@ -14,7 +14,16 @@ import numpy as np
 from hpcfl.errors import ResultError
 from hpcfl.results.continued import LOSSES, RESTARTS
 from hpcfl.results.files import DAMAGE
-from hpcfl.results.form import check_clients, check_job, check_metrics, check_own, check_sharing, check_tables, require
+from hpcfl.results.form import (
+    check_clients,
+    check_facts,
+    check_job,
+    check_metrics,
+    check_own,
+    check_sharing,
+    check_tables,
+    require,
+)
 from hpcfl.results.format import METRICS, OWN, TABLES
 from hpcfl.results.opening import open_content, open_file, plain, trouble, values
 
@@ -25,6 +34,9 @@ T = TypeVar("T")
 # A change of the file's structure takes a writer a millisecond or two; of a file that is damaged the user hears soon.
 TRIES = 20
 PAUSE_S = 0.01
+
+# What every restart and every loss of a rank says.
+NOTED = {RESTARTS: ("step", "time"), LOSSES: ("step", "reason")}
 
 KINDS = {dict: "object", list: "list"}
 
@@ -146,9 +158,10 @@ class Reader:
 
     def _list_of_facts(self, name: str) -> list[dict[str, object]]:
         count = self._again(lambda file: len(file["environment"].get(name, ())), "environment")
-        return [self._facts(f"environment/{name}/{number}") for number in range(count)]
+        return [self._facts(f"environment/{name}/{number}", NOTED[name]) for number in range(count)]
 
-    def _facts(self, place: str) -> dict[str, object]:
+    def _facts(self, place: str, needed: Collection[str] = ()) -> dict[str, object]:
+        self._again(lambda file: check_facts(file[place], needed), f"/{place}")
         return {
             key: value.tolist() if isinstance(value, np.ndarray | np.generic) else value
             for key, value in self._columns(place).items()
@@ -268,6 +281,7 @@ class Reader:
 def _shares(file: h5py.File) -> bool:
     """Whether there is a /sharing."""
     if "sharing" in file:
+        require("architecture" in file["clients"], "/clients lacks architecture")
         check_sharing(file["sharing"])
     return "sharing" in file
 

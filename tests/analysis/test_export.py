@@ -4,6 +4,7 @@ import csv
 import io
 import json
 
+import h5py
 import numpy as np
 import pytest
 from small_run import JOB, round_row
@@ -61,6 +62,15 @@ def test_json_has_the_whole_run(write):
     assert [run["run"] for run in found] == ["a", "b"]
     assert [run["failures"]["reason"][-1] for run in found] == ["no 4"] * 2
     assert "rounds" not in found[0]
+
+
+def test_json_has_no_number_for_what_is_not_finite(write):
+    path = write(job=JOB | {"params": {"a": [1.0, np.inf]}, "client": {"lr": np.nan}})
+    with h5py.File(path, "r+") as file:
+        file["environment/startup"] = -np.inf
+    found = json.loads(written([path], form="json"))
+    assert found["job"]["params"] == {"a": [1.0, None]} and found["job"]["client"] == {"lr": None}
+    assert found["environment"]["startup"] is None and found["environment"]["ranks"] == 3
 
 
 def test_parquet_keeps_types(write, tmp_path):

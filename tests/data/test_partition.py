@@ -298,6 +298,9 @@ def stranger(labels, clients, rng):
 
 def selfish(labels, clients, rng):
     return np.zeros(len(labels), int)
+
+def broken(labels, clients, rng):
+    return labels / {}
 """
 
 
@@ -324,6 +327,7 @@ def test_a_function_of_ones_own_may_ask_for_holders(module):
         ("short", {}, r"returned int64 \(3,\); valid is one whole number for each of the 1,437 samples"),
         ("stranger", {}, r"the client that holds it \(0 to 6\) or -1"),
         ("selfish", {}, r"leaves 6 of 7 clients without samples \(1, 2, 3, 4, 5, ...\)"),
+        ("broken", {}, "partition.name = 'own_partition.broken': failed: TypeError: unsupported operand"),
         ("pairs", {"holders": 1}, "partition.holders: unknown key; valid: examples_per_client, first"),
         ("missing", {}, "module own_partition has no function 'missing'"),
     ],

@@ -46,6 +46,7 @@ class Forge:
         paths = [str(tests.parent), str(tests / "dashboard"), environ.get("PYTHONPATH", "")]
         environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
         environ["MPLBACKEND"] = "agg"
+        environ["ARROW_DEFAULT_MEMORY_POOL"] = "system"  # the others take a GiB of addresses at once
         self._process = subprocess.Popen(
             [sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environ
         )

@@ -29,13 +29,13 @@ STRATEGIES = {
 WHOLE = {
     "feddl": {"n_clusters": SMALL, "alpha": LEVEL}, "cfl": {"tol_1": LEVEL}, "centralized": {},
     "dfedavg": {"topology": st.sampled_from(["ring", "complete", "erdos_renyi"]), "p": SHARES},
+    "twafl": {"loop": SMALL, "deep_rounds": st.integers(0, 2)},
     "dfedem": {"n_learners": SMALL, "topology": st.sampled_from(["ring", "complete", "erdos_renyi"])},
 }  # fmt: skip
 """Those that want all clients, in rounds."""
 AHEAD = {
     "fedasync": {"alpha": SHARES, "staleness": st.sampled_from(["constant", "hinge", "polynomial"])},
     "fedbuff": {"eta_g": NUMBER}, "stepasync": {"alpha": SHARES, "rho": LEVEL}, "fedat": {"mu": LEVEL},
-    "twafl": {"loop": SMALL, "deep_rounds": st.integers(0, 2)},
 }  # fmt: skip
 """Those of asynchronous schedules."""
 SPLIT = {"max_common": {}, "basic_common": {}, "clustered_common": {}, "clustered_fl": {}}
@@ -45,7 +45,7 @@ FLOWER = {"cast.Mean": {}, "cast.Summed": {}, "cast.Yields": {}} | (
         "flwr.server.strategy.FedAvg": {"fraction_fit": SHARES, "fraction_evaluate": SHARES},
         "flwr.server.strategy.FedProx": {"proximal_mu": LEVEL}, "flwr.server.strategy.FedMedian": {},
         "flwr.server.strategy.FedTrimmedAvg": {"beta": st.sampled_from([0.0, 0.25])},
-        "flwr.server.strategy.FedAvgM": {"server_momentum": LEVEL}, "flwr.server.strategy.QFedAvg": {"q_param": LEVEL},
+        "flwr.server.strategy.FedAvgM": {"server_momentum": LEVEL},
         "flwr.serverapp.strategy.FedAvg": {"fraction_train": SHARES, "fraction_evaluate": SHARES},
         "flwr.serverapp.strategy.FedProx": {"proximal_mu": LEVEL}, "flwr.serverapp.strategy.Krum": {},
     }
@@ -208,9 +208,9 @@ def at(table, path):
 
 
 @st.composite
-def mistaken(draw):
-    """A valid job with a few things wrong."""
-    job = json.loads(json.dumps(draw(jobs())))
+def mistaken(draw, of=None):
+    """A valid job with a few things wrong; of a strategy of others if one is given."""
+    job = json.loads(json.dumps(draw(jobs() if of is None else of)))
     for _ in range(draw(st.integers(1, 3))):
         path = draw(st.sampled_from(places(job)))
         above, key = at(job, path[:-1]), path[-1]

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import h5py
 import numpy as np
 import torch
 from small_run import CLIENTS, ENVIRONMENT, LAYOUT, OWNER, VECTOR, event, round_row
@@ -10,10 +11,22 @@ from torch import nn
 from hpcfl.family import Family
 from hpcfl.flat import Layout
 from hpcfl.results import Writer, writer
+from hpcfl.results.continued import RESTARTS, note_loss, now
+from hpcfl.results.sections import write_environment
 from hpcfl.schema import JobSpec
 from hpcfl.strategies import MaxCommon
 
 JOB = JobSpec.parse({"data": "digits", "rounds": 12, "partition": {"clients": 2}}, "job.toml").resolved()
+RICH = JobSpec.parse(
+    {
+        "data": "digits", "rounds": 12, "partition": {"name": "dirichlet", "beta": 0.5, "clients": 2},
+        "strategy": {"name": "fedprox", "mu": 0.1}, "privacy": {"clip": 1.0, "noise": 0.5},
+        "faults": {"byzantine": 0.5, "attack": {"name": "sign_flip", "scale": 2.0}},
+        "client": {"device": {"speed": {"name": "lognormal", "sigma": 0.5}}, "lr_schedule": "cosine"},
+    },
+    "job.toml",
+).resolved()  # fmt: skip
+"""A job with more to be told of it."""
 LAYOUTS = [Layout.of(module) for module in (nn.Linear(2, 3), nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 4)))]
 FAMILY = Family.plan(("cnn", "résnet"), LAYOUTS, [torch.zeros(layout.size) for layout in LAYOUTS], (0, 1),
                      MaxCommon().groups)  # fmt: skip
@@ -31,8 +44,8 @@ AHEAD = SMALL + 'strategy = "fedasync"\nschedule = {{name = "buffered", in_fligh
 JOBS = {"private": PRIVATE, "ahead": AHEAD}
 
 
-def write_small(path: Path, monkeypatch) -> bytes:
-    """Several chunks of every table, models, own evaluations, failures; its bytes."""
+def write_small(path: Path, monkeypatch) -> None:
+    """Several chunks of every table, models, own evaluations, failures, restarts, a lost rank."""
     monkeypatch.setattr(writer, "CHUNKS", {"rounds": 8, "events": 16, "failures": 4})
     with Writer(path) as run:
         run.start("seed = 3", JOB, ENVIRONMENT, CLIENTS, ["cat", "dog", "øl"], OWNER, family=FAMILY)
@@ -43,7 +56,11 @@ def write_small(path: Path, monkeypatch) -> bytes:
             if step % 6 == 0:
                 run.model(step, VECTOR + step, LAYOUT)
         run.finish()
-    return path.read_bytes()
+    with h5py.File(path, "r+") as file:  # as if a rank had been lost, and the run resumed twice
+        note_loss(file["environment"], 3, 1, "rank 1 was lost")
+        for step in (4, 9):
+            group = file["environment"].require_group(f"{RESTARTS}/{step // 9}")
+            write_environment(group, {**ENVIRONMENT, "exact": True, "step": step, "time": now()})
 
 
 def make_run(forge, folder: Path, kind: str) -> None:

@@ -1,5 +1,6 @@
 """What is drawn is what the file says, read from the artists."""
 
+import h5py
 import numpy as np
 import pytest
 from matplotlib.collections import PathCollection
@@ -132,6 +133,18 @@ def test_some_rounds_of_the_jobs(real):
     assert len(found.start) == np.isin(real.events["step"], (2, 3)).sum()
     with pytest.raises(ResultError, match="has no jobs in rounds 50 to 60; it has 1 to 6"):
         jobs(real, (50, 60))
+
+
+@pytest.mark.parametrize(("column", "value"), [("client", 2**31 - 1), ("step", -1), ("step", 2**31 - 1)])
+def test_numbers_that_no_run_has_take_no_memory(tmp_path, axes, column, value):
+    with Writer(tmp_path / "a.h5") as writer:
+        writer.start("", {"seed": 0}, {}, {"examples": np.full(3, 5)})
+        writer.step(round_row(1), [event(1, client) for client in range(3)])
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        file[f"events/{column}"][0] = value
+    with open_results(tmp_path / "a.h5") as run:
+        plots.gantt(run, axes)
+        plots.staleness(run, axes)
 
 
 def test_jobs_at_the_same_time_lie_in_rows_of_their_own():

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 
+import h5py
 import numpy as np
 import pytest
 from rich.console import Console
@@ -135,6 +136,29 @@ def test_many_rounds_are_thinned_and_the_best_is_kept(tmp_path):
     assert (steps[0], steps[-1]) == (1, 500)
     assert 123 in steps
     assert np.diff([step for step in steps if step != 123]).max() <= 27
+
+
+@pytest.mark.parametrize(
+    ("odd", "says"),
+    [
+        ({"events/version": 99}, "ended finished"),
+        ({"events/version": -(2**31)}, "staleness"),
+        ({"events/status": 255}, "ended finished"),
+        ({"rounds/epsilon": None}, "epsilon unknown at delta"),
+        ({"clients/byzantine": 1}, "Byzantine 4 of them: \n"),
+    ],
+)
+def test_odd_numbers_are_shown_as_they_are(tmp_path, odd, says):
+    write(tmp_path / "run.h5", [0.5] * 4, job={**JOB, "privacy": {"clip": 0.5, "noise": 4.0, "delta": 1e-5}})
+    with h5py.File(tmp_path / "run.h5", "r+") as file:
+        for place, value in odd.items():
+            if place not in file:
+                file[place] = np.full(4, value)
+            elif value is None:
+                del file[place]
+            else:
+                file[place][:] = value
+    assert says in shown(tmp_path / "run.h5")
 
 
 def test_failures_are_summed_up_with_their_reasons(tmp_path):

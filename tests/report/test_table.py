@@ -214,14 +214,22 @@ def test_what_a_format_takes_for_its_own_is_escaped():
     assert (head[0], last[0]) == ("Key", STRANGE)
 
 
-def test_a_job_that_says_too_little(tmp_path):
+@pytest.mark.parametrize(
+    ("job", "lacks"),
+    [
+        ({"data": {"name": "digits"}}, "model and no strategy and no seed"),
+        ({"data": "name", "model": None, "strategy": {"name": "fedavg"}, "seed": 1}, "data and no model"),
+        ({key: {"name": "x"} for key in ("data", "model", "strategy")}, "seed"),
+    ],
+)
+def test_a_job_that_says_too_little(tmp_path, job, lacks):
     path = tmp_path / "a.h5"
     with Writer(path) as writer:
-        writer.start("", {"data": {"name": "digits"}}, {}, {"examples": np.array([9])})
+        writer.start("", job, {}, {"examples": np.array([9])})
         counts = ("examples", "clients", "failures", "bytes_up", "bytes_down", "client_bytes_up", "client_bytes_down")
         writer.step({"step": 1, **dict.fromkeys(counts, 0)}, [])
         writer.finish()
-    with pytest.raises(ResultError, match="a.h5 cannot stand in the table: its job names no model and no strategy"):
+    with pytest.raises(ResultError, match=f"a.h5 cannot stand in the table: its job names no {lacks}$"):
         tabulate([path])
 
 

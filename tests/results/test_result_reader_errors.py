@@ -1,12 +1,15 @@
 """A file that cannot be read: clear words instead of HDF5's."""
 
+import io
 import os
 
 import h5py
 import pytest
+from rich.console import Console
 from small_run import VECTOR, write_steps
 
 from hpcfl.errors import ResultError
+from hpcfl.report import show
 from hpcfl.results import open_results
 
 
@@ -51,6 +54,45 @@ def test_texts_that_are_none_of_ours(run, place, text, words):
         file[place] = text
     with open_results(path) as found, pytest.raises(ResultError, match=words):
         found.job and found.model()
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "words"),
+    [
+        ("environment/startup", "soon", r"/environment of .*: its startup is S\(\), which is no such fact"),
+        ("environment/argv", 3.5, r"/environment of .*: its argv is f\(\)"),
+        ("environment/devices", [[b"cpu"]], r"/environment of .*: its devices is S\(1, 1\)"),
+        ("environment/ranks", [1, 2], r"/environment of .*: its ranks is i\(2,\)"),
+        ("environment/losses/0/step", None, "/environment/losses/0 of .*: it lacks step"),
+        ("environment/losses/0/reason", 7, r"/environment/losses/0 of .*: its reason is i\(\)"),
+        ("environment/losses", 7, "environment of "),
+        ("environment/restarts/1/time", [b"now"], r"/environment/restarts/1 of .*: its time is S\(1,\)"),
+        ("environment/restarts/0/step", None, "/environment/restarts/0 of .*: it lacks step"),
+        ("environment/restarts/7/step", 1, "/environment/restarts/2 of "),
+        ("job/resolved", '{"client": "x"}', "/job/resolved of .*: its client is 'x'"),
+        ("job/resolved", '{"faults": [1]}', r"/job/resolved of .*: its faults is \[1\]"),
+        ("job/resolved", '{"privacy": {"noise": [], "delta": 1}}', "its privacy.clip, privacy.noise is no number"),
+    ],
+)
+def test_facts_that_are_none_of_ours(run, place, value, words):
+    path, writer = run
+    write_steps(writer, 1, 1)
+    writer.loss(1, "rank 1 was lost")
+    writer.close()
+    with h5py.File(path, "r+") as file:
+        for number in "01":
+            file[f"environment/restarts/{number}/step"] = 1
+            file[f"environment/restarts/{number}/time"] = "2026-01-01"
+    with open_results(path) as found:
+        assert [restart["step"] for restart in found.restarts] == [1, 1]
+        assert found.losses[0]["reason"] == "rank 1 was lost"
+    with h5py.File(path, "r+") as file:
+        if place in file:
+            del file[place]
+        if value is not None:
+            file[place] = value
+    with pytest.raises(ResultError, match=f"cannot read .*{words}"):
+        show(path, Console(file=io.StringIO()))
 
 
 def test_not_hdf5(tmp_path):
