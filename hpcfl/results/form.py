@@ -123,6 +123,7 @@ def check_own(file: h5py.File) -> None:
         steps = name == "step"
         fits = kind in (WHOLE if steps else NUMBERS) and shape[1:] == (() if steps else (clients,)) and shape
         require(fits, f"/clients/own/{name} is {kind}{shape}, with {clients} clients")
+        require(group[name].maxshape[0] is None, f"/clients/own/{name} cannot grow")
 
 
 def check_metrics(file: h5py.File) -> None:
@@ -130,6 +131,7 @@ def check_metrics(file: h5py.File) -> None:
     for column in METRICS:
         shape, kind = told(file["metrics"].id, column.name)
         require(len(shape) == 1 and kind in kind_of(column.dtype), f"/metrics/{column.name} is {kind}{shape}")
+        require(file["metrics"][column.name].maxshape[0] is None, f"/metrics/{column.name} cannot grow")
 
 
 def check_sharing(group: h5py.Group) -> None:

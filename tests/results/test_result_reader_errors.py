@@ -95,6 +95,24 @@ def test_facts_that_are_none_of_ours(run, place, value, words):
         show(path, Console(file=io.StringIO()))
 
 
+@pytest.mark.parametrize("column", ["metrics/value", "metrics/text", "clients/own/loss", "clients/own/step"])
+def test_a_column_of_another_length_than_its_table(run, column):
+    path, writer = run
+    for step in range(1, 4):
+        writer.clients(step, VECTOR[:2], VECTOR[:2])
+        writer.metrics([{"step": step, "method": "fit", "client": 1, "name": "loss", "value": 0.5, "text": ""}])
+        write_steps(writer, step, step)
+    writer.close()
+    open_results(path).close()
+    with h5py.File(path, "r+") as file:
+        short = file[column][:2]
+        kind = file[column].dtype
+        del file[column]
+        file.create_dataset(column, data=short, dtype=kind)
+    with pytest.raises(ResultError, match=f"/{column} cannot grow"):
+        open_results(path)
+
+
 def test_not_hdf5(tmp_path):
     (tmp_path / "text.h5").write_text("accuracy,loss\n")
     (tmp_path / "empty.h5").write_text("")
