@@ -38,6 +38,9 @@ from hpcfl.transport.group import Transport
 
 __all__ = ["Collective"]
 
+LENT = 16
+"""Most tensors of an order that are lent to the ranks of a node: each takes memory of its own until the next order."""
+
 Account = list[list[float]]
 """A rank's account of a step: [jobs, seconds training, seconds communicating], then a row per job as in `Share`."""
 
@@ -155,7 +158,8 @@ class Collective:
         begin = perf_counter()
         if self._several:
             self._lent = []
-            say_order(order, lambda tensor: self._lent.append(self._transport.broadcast(tensor, lent=True)))
+            lent = not isinstance(order, Order) or len(order.tensors()) <= LENT
+            say_order(order, lambda tensor: self._lent.append(self._transport.broadcast(tensor, lent=lent)))
         self._broadcast_s = perf_counter() - begin
 
     # on the other ranks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -79,12 +79,11 @@ class Share:
 
     def train(self, program: Program, batched: Batched | None = None) -> None:
         """Train clients and take their uploads in: together, or one after the other."""
-        sent = [tensor for job in program for tensor in self._order.sent(job).values()]
-        before = [tensor._version for tensor in sent]
+        before = [versions(self._order.sent(job)) for job in program]
         if batched is None or not self._train_together(program, batched):
             for job in program:
                 self._train_one(job)
-        if before != [tensor._version for tensor in sent]:
+        if before != [versions(self._order.sent(job)) for job in program]:
             raise JobError("strategy: `local` changed a tensor that was sent to all clients in place; change a clone")
 
     def finish(self) -> None:
@@ -210,12 +209,21 @@ def examine(order: Order, jobs: Sequence[Job], trainer: Trainer) -> list[list[fl
     """For each of some jobs of the order: client, and what `Trainer.examine` found."""
     rows = []
     for job in jobs:
+        sent = order.sent(job)
+        before = versions(sent)
         try:
-            rows.append([job.client, *trainer.examine(job, order.sent(job), order.after[job.client])])
+            rows.append([job.client, *trainer.examine(job, sent, order.after[job.client])])
         except Exception as failure:
             what = f"the evaluation of client {job.client}'s own model failed after step {job.version}"
             raise TrainingError(f"{what}: {located(failure)}") from failure
+        if before != versions(sent):
+            raise JobError("strategy: `personal` changed a tensor that was sent to all clients; change a clone")
     return rows
+
+
+def versions(sent: Mapping[str, Tensor]) -> list[int]:
+    """They grow when a tensor is changed in place."""
+    return [tensor._version for tensor in sent.values()]
 
 
 def places(family: Family | None, job: Job) -> list[tuple[int, int]] | None:

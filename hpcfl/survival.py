@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hpcfl.errors import JobError, LostRankError
+from hpcfl.flower.adapter import Adapter
 from hpcfl.schema import JobSpec
 
 __all__ = ["follow", "note_losses", "require_way_back"]
@@ -13,6 +14,11 @@ __all__ = ["follow", "note_losses", "require_way_back"]
 
 def require_way_back(spec: JobSpec, strategy: Any) -> None:
     """JobError where a lost rank takes along what cannot be made again."""
+    if spec.server.on_rank_failure == "continue" and strategy.private and isinstance(strategy, Adapter):
+        raise JobError(
+            f'server.on_rank_failure = "continue": strategy = {spec.strategy.name!r}, whose clients keep something, '
+            'cannot go back to a checkpoint within a run; valid is "stop", or communication.compression = "none"'
+        )
     if spec.server.on_rank_failure == "continue" and strategy.private and not spec.checkpoint.every:
         what = f"strategy = {spec.strategy.name!r}"
         if spec.communication.compression.name != "none":

@@ -95,4 +95,7 @@ def _wait_for_end(host: str, port: int) -> None:
     """Until rank 0 ends, and with it the connections to its store."""
     with suppress(OSError), socket.create_connection((host, port), LIMIT_S) as line:
         line.settimeout(None)
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # of a node that is gone no word comes
+        for option, value in ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 15), (socket.TCP_KEEPCNT, 8)):
+            line.setsockopt(socket.IPPROTO_TCP, option, value)
         line.recv(1)

@@ -83,7 +83,7 @@ def there(file: h5py.File, path: Path) -> bool:
     """Whether `path` still leads to the open file, which nobody has removed or replaced, or unmounted."""
     try:
         return os.path.samestat(os.fstat(file.id.get_vfd_handle()), path.stat())
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:  # gone, or its server is, or a ticket has run out
         return False
 
 

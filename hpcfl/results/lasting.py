@@ -1,6 +1,7 @@
 """A writer that outlasts its storage: what cannot be written waits in memory, up to a bound, until it can."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import chain, count
 from pathlib import Path
 from time import monotonic
 from typing import Any, NamedTuple
@@ -92,7 +93,7 @@ class Lasting(Writer):
 
     def resume(self, step: int, *given: Any) -> None:
         """As Writer's. Of what waits, the ranks that were lost are still told: the steps are made again."""
-        if self._entries:
+        if self._started:  # it finds the file, or puts it back
             self._settle()
         if self._file is None:
             raise StorageError(f"{self._failure}; the run cannot go back to step {step}")
@@ -106,7 +107,7 @@ class Lasting(Writer):
         if self._failure:  # what had been removed lies there again by now
             self._settle()
         if self._failure and self._second:
-            self.path, self._aside = self._second / self.path.name, self._second / self._aside.name
+            self.path, self._aside = vacant(self._second / self.path.name), self._second / self._aside.name
             self._settle(anew=True)
         if self._failure:
             raise StorageError(f"{self._failure}; the steps after it are lost, and made again by hpcfl run --resume")
@@ -154,3 +155,9 @@ class Lasting(Writer):
         self._failure = self._cause = ""
         if cause:
             self.say(f"{self.path} is written again: all steps up to {self._last_step:.0f} are in it")
+
+
+def vacant(path: Path) -> Path:
+    """The path, or NAME-2.h5, NAME-3.h5 and so on beside it: the first at which nothing lies."""
+    numbered = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in count(2))
+    return next(each for each in chain([path], numbered) if not each.exists())

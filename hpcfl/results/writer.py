@@ -177,7 +177,7 @@ class Writer:
             self._open_tables()
             self._aside.replace(self.path)
             self._hold()
-        except (OSError, RuntimeError) as error:
+        except DAMAGE as error:
             if self._file and self._file is not file:
                 abandon(self._file)
             self._file = file

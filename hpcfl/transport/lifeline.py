@@ -117,11 +117,10 @@ class Lifelines:
             said = line.recv(4096)
         except OSError:
             said = b""
-        last = said[-1:]
-        if last == LEAVES:
+        if LEAVES in said:  # a sign of life may come behind it
             self._drop(rank, "")
-        elif last in (FAILED, WRONG):
-            self._drop(rank, f"rank {rank} failed", said=last)
+        elif word := next((word for word in (FAILED, WRONG) if word in said), b""):
+            self._drop(rank, f"rank {rank} failed", said=word)
         elif not said:
             self._drop(rank, f"rank {rank} died: its connection closed")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import resource
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
@@ -41,6 +42,13 @@ class Memory:
         self._files: dict[int, int] = {}
         self._mine: dict[int, mmap.mmap] = {}
         self._seen: dict[tuple[int, int], mmap.mmap] = {}
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)  # a place has two files
+        if soft < hard:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+    def __del__(self) -> None:
+        for file in self._mine:
+            os.close(file)  # tensors that still lie there keep it mapped
 
     def empty(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         """A tensor that others see, holding anything: where one was that nobody has any more, if there is such a place.
@@ -63,7 +71,7 @@ class Memory:
 
     def shared(self, tensor: Tensor, *, filled: bool = True) -> Tensor:
         """The tensor where others see it: itself, or one like it, with its contents if they matter."""
-        if tensor.data_ptr() in self._files:
+        if tensor.is_contiguous() and tensor.data_ptr() in self._files:
             return tensor
         place = self.empty(tuple(tensor.shape), tensor.dtype)
         return place.copy_(tensor) if filled else place
@@ -107,8 +115,9 @@ class Node:
         """
         if not self.group:
             return
-        name = self._memory.name(tensor) if self.leads else torch.zeros(2, dtype=torch.int64)
+        name = self._memory.name(tensor, lent) if self.leads else torch.zeros(3, dtype=torch.int64)
         dist.broadcast(name, self._ranks[0], self.group)
+        lent = bool(name[2])
         if not self.leads:
             _give(self._memory.look(name, tensor), tensor, lent=lent)
         if lent:
@@ -268,7 +277,10 @@ def _reads(process: int, file: int) -> bytes:
 
 
 def _opened(process: int, file: int) -> mmap.mmap:
-    mine = os.open(f"/proc/{process}/fd/{file}", os.O_RDWR)
+    try:
+        mine = os.open(f"/proc/{process}/fd/{file}", os.O_RDWR)
+    except OSError as failure:  # it died after it had said where its memory is
+        raise RuntimeError(f"process {process} is gone: {failure}") from None
     try:
         return mmap.mmap(mine, 0)
     finally:

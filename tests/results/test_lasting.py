@@ -12,6 +12,7 @@ from small_run import CLIENTS, ENVIRONMENT, JOB, LAYOUT, VECTOR, event, round_ro
 
 from hpcfl.errors import StorageError
 from hpcfl.results import Lasting, Writer, open_results
+from hpcfl.results.lasting import vacant
 
 MANY = 12_000
 """Events in a step, so that a few of them take more than the room that a file has ahead."""
@@ -226,3 +227,10 @@ def test_a_run_that_goes_back_while_storage_fails_goes_on_there_or_ends_with_one
     check(path, 6)
     with open_results(path) as found:
         assert [loss["rank"] for loss in found.losses] == [1]
+
+
+def test_a_second_place_spares_what_lies_there(tmp_path):
+    assert vacant(tmp_path / "run.h5") == tmp_path / "run.h5"
+    for taken in ("run.h5", "run-2.h5"):
+        (tmp_path / taken).touch()
+    assert vacant(tmp_path / "run.h5") == tmp_path / "run-3.h5"

@@ -1,5 +1,8 @@
 """Memory that the ranks of a node share: a place is used again once no tensor lies in it."""
 
+import os
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -49,3 +52,29 @@ def test_what_others_see_is_shared_as_it_is(memory):
     own = torch.full(SHAPE, 4.0)
     assert memory.shared(own) is not own
     assert torch.equal(memory.shared(own), own)
+
+
+def test_a_view_with_steps_in_it_is_shared_as_a_copy(memory):
+    whole = memory.empty((4, 6), torch.float32).copy_(torch.arange(24.0).view(4, 6))
+    for view in (whole[:, ::2], whole.t()):
+        seen = memory.look(memory.name(memory.shared(view)), view)
+        assert torch.equal(seen, view)
+
+
+def test_what_is_forgotten_is_closed_and_what_lies_there_stays():
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    memory = Memory()
+    tensors = [memory.empty(SHAPE, torch.float32).fill_(number) for number in range(3)]
+    del memory
+    assert [tensor.unique().item() for tensor in tensors] == [0.0, 1.0, 2.0]
+    del tensors
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_memory_of_a_process_that_is_gone_is_the_error_of_a_lost_rank(memory):
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    with pytest.raises(RuntimeError, match=f"process {child} is gone"):
+        memory.look(torch.tensor([child, 5]), torch.empty(SHAPE))
