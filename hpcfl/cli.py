@@ -62,10 +62,14 @@ def join(address: str) -> None:
 
     The job says server.joinable = true. Started by srun or mpirun, each task is a rank.
     """
-    placement, _ = take_place()
+    from hpcfl.transport.door import Address
+
+    where = Address.parse(address)
+    placement, outlook = take_place()
+    outlook.place = "while it had joined a run"
     from hpcfl.joining import join_run
 
-    join_run(placement, address)
+    join_run(placement, where)
 
 
 @cli.command()

@@ -24,18 +24,17 @@ from hpcfl.transport.network import choose_network
 from hpcfl.transport.node import locality
 from hpcfl.welcome import credentials, versions
 
-__all__ = ["join_run", "parse_address"]
+__all__ = ["join_run"]
 
 PATIENCE_S = 30.0
 """Longest wait for rank 0's first answer [s]."""
 
 
-def join_run(placement: Placement, address: str) -> None:
+def join_run(placement: Placement, where: Address) -> None:
     """Be a client rank of the run at that address until it ends; LaunchError if it cannot be or wants nobody.
 
     `placement` says which of its node's GPUs the process takes.
     """
-    where = parse_address(address)
     try:
         line = socket.create_connection((where.host, where.port), PATIENCE_S)
         say(line, secret=where.secret)
@@ -65,14 +64,6 @@ def join_run(placement: Placement, address: str) -> None:
                 print(f"hpcfl: error: {failure}", file=sys.stderr, flush=True)
             fail(transport, Placement(rank=told["rank"], size=told["rank"] + 1), failure)
     print("the run is over")
-
-
-def parse_address(text: str) -> Address:
-    """What is meant by HOST:PORT/SECRET, or by the path of a file that holds this."""
-    try:
-        return Address.parse(Path(text).read_text("utf-8") if Path(text).is_file() else text)
-    except (OSError, UnicodeDecodeError) as failure:
-        raise LaunchError(f"{text} cannot be read: {failure}") from None
 
 
 def heard(line: socket.socket, where: Address) -> dict[str, Any]:

@@ -23,6 +23,8 @@ __all__ = ["credentials", "doorway", "unlike", "versions"]
 PACKAGES = ("torch", "numpy")
 """Those whose version may change a bit."""
 
+SAME = "job, data or first model"
+
 
 def versions() -> dict[str, str]:
     """What two ranks of one run must have in common."""
@@ -33,23 +35,20 @@ def versions() -> dict[str, str]:
 def credentials(job: JobFile, parts: Parts) -> dict[str, str]:
     """What a rank has built, equal on those that compute the same; each under what a user would call it."""
     return {
-        "job, data or first model": f"{job.digest} {parts.fingerprint}",
-        "kind of device": parts.world.initial.device.type,
-        "use of CUDA graphs": parts.execution.graphs,
+        SAME: f"{job.digest} {parts.fingerprint}",
+        "device": parts.world.initial.device.type,
+        "CUDA graphs": parts.execution.graphs,
     }
 
 
 def unlike(mine: Mapping[str, str], theirs: Mapping[str, str]) -> str:
     """Why a process with `theirs` cannot join the run; empty if it can."""
-    shown = "job, data or first model"
     apart = [
-        f"has another {name}" if name == shown else f"has {name} {theirs.get(name)}, the run {said}"
+        f"has another {name}" if name == SAME else f"has {name} {theirs.get(name)!s:.100}, the run {said}"
         for name, said in mine.items()
         if theirs.get(name) != said
     ]
-    if not apart:
-        return ""
-    return f"this process {'; '.join(apart)}: install, mount or choose what the run has"
+    return f"this process {'; '.join(apart)}; it needs what the run has" if apart else ""
 
 
 @contextmanager
@@ -69,15 +68,17 @@ def doorway(
         "graphs": parts.execution.graphs, "device": parts.world.initial.device.type,
     }  # fmt: skip
 
-    def welcome(line: socket.socket) -> None:
-        refusal = unlike(versions(), hear(line)["versions"])
-        say(line, refused=refusal, **({} if refusal else told))
+    def welcome(line: socket.socket) -> bool:
+        if refusal := unlike(versions(), hear(line)["versions"]):
+            say(line, refused=refusal)
+            return False
+        say(line, refused="", **told)
         line.settimeout(job.spec.server.timeout_s)
         ready = hear(line)
         if refusal := unlike(credentials(job, parts), ready["credentials"]):
             say(line, refused=refusal)
-        else:
-            transport.admit(line, int(ready["process"]), str(ready["place"]), str(ready["host"])[:200], apart)
+            return False
+        return transport.admit(line, int(ready["process"]), str(ready["place"]), str(ready["host"])[:200], apart)
 
     name = socket.gethostname()
     reached = transport.address[0] not in LOOPBACK or is_known(name)

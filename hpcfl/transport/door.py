@@ -12,6 +12,7 @@ import socket
 import struct
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from threading import Thread
 from typing import Any, NamedTuple
 
@@ -42,18 +43,28 @@ class Address(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Address:
-        """HOST:PORT/SECRET; LaunchError for anything else."""
+        """HOST:PORT/SECRET, or the path of a file that holds this; LaunchError for anything else."""
+        try:
+            text = Path(text).read_text("utf-8") if Path(text).is_file() else text
+        except (OSError, UnicodeDecodeError) as failure:
+            raise LaunchError(f"{text} cannot be read: {failure}") from None
         place, _, secret = text.strip().partition("/")
         host, _, port = place.rpartition(":")
         if not host or not port.isdecimal() or int(port) > 65535 or not secret:
-            raise LaunchError(f"{text.strip()[:100]!r} is no address to join; should be HOST:PORT/SECRET, or the file")
+            raise LaunchError(
+                f"{text.strip()[:100]!r} is neither HOST:PORT/SECRET nor a file of such an address, which a run with "
+                "server.joinable = true has beside its results while others may join"
+            )
         return cls(host, int(port), secret)
 
 
 class Door:
-    """On rank 0: each that knows the secret is given to `welcome`, with its connection, in a thread of its own."""
+    """On rank 0: each that knows the secret is given to `welcome`, with its connection, in a thread of its own.
 
-    def __init__(self, host: str, welcome: Callable[[socket.socket], None]):
+    Where that does not take it in, the connection is closed.
+    """
+
+    def __init__(self, host: str, welcome: Callable[[socket.socket], bool]):
         """`host`: how others find this one; its loopback where they cannot."""
         self._welcome = welcome
         self._listener = listening(host in LOOPBACK)
@@ -74,12 +85,16 @@ class Door:
                 Thread(target=self._let_in, args=(line,), daemon=True, name="newcomer").start()
 
     def _let_in(self, line: socket.socket) -> None:
+        taken = False
         try:
             line.settimeout(PATIENCE_S)
-            if hmac.compare_digest(str(hear(line, HELLO).get("secret")).encode(), self.address.secret.encode()):
-                self._welcome(line)
-        except (OSError, ValueError):  # it is gone, or speaks of something else: nobody has lost anything
-            line.close()
+            said = str(hear(line, HELLO).get("secret")).encode()
+            taken = hmac.compare_digest(said, self.address.secret.encode()) and self._welcome(line)
+        except (OSError, ValueError, KeyError, TypeError):  # it is gone, or means something else
+            return
+        finally:
+            if not taken:
+                line.close()
 
 
 def say(line: socket.socket, **facts: Any) -> None:

@@ -124,17 +124,18 @@ class Survivors(Group):
         self._told_late += len(new)
         return new
 
-    def admit(self, line: socket.socket, process: int, place: str, host: str, apart: bool) -> None:
-        """In a thread: take the process at the other end of the line as another rank; ConnectionError if it is gone.
+    def admit(self, line: socket.socket, process: int, place: str, host: str, apart: bool) -> bool:
+        """In a thread: take the process at the other end of the line as another rank; whether that was done.
 
         `apart`: messages go to one rank at a time, and nobody else is disturbed; else all make the next group at once.
+        ConnectionError if it is gone.
         """
         with self._changing:
             self._newest += 1
             name, index, more = self._newest, len(self.ranks), self._more
             if apart and more is None:
                 say(line, refused="the ranks are just making another group, or their run is over: try again")
-                return
+                return False
             network = os.environ.get("GLOO_SOCKET_IFNAME")
             say(line, refused="", rank=name, port=self.address[1], generation=self._generation, apart=apart,
                 network=network)  # fmt: skip
@@ -145,13 +146,14 @@ class Survivors(Group):
                 if not more(channel):
                     self.ranks.pop()
                     say(line, refused="the run is over, or has no rank left")
-                    return
+                    return False
             say(line, refused="")
             self._late.append((name, host))
             self._life.add(name, Line(line, process, place))
             if not apart:
                 self._connections.cut("group")
                 self._life.tell(f"cut {self._generation + 1}")
+            return True
 
     def _met(self, name: int) -> Any:
         """A process group with the rank that joins."""
