@@ -57,10 +57,11 @@ def read_texts(item: h5py.Group | h5py.Dataset) -> None:
         item[()]
 
 
-def note(environment: h5py.Group, name: str, facts: Mapping[str, object]) -> None:
+def note(file: h5py.File, name: str, facts: Mapping[str, object]) -> None:
     """Another element of a list in /environment, say of its losses, with the time."""
-    elements = environment.require_group(name)
+    elements = file["environment"].require_group(name)
     write_environment(elements.create_group(str(len(elements))), {**facts, "time": now()})
+    file.flush()
 
 
 def put_back(source: Path, aside: Path, step: int, again: Collection[int]) -> None:
@@ -78,6 +79,7 @@ def remark(file: h5py.File, what: str) -> None:
     group = file["environment"]
     said = group.pop(STORAGE).asstr()[()].tolist() if STORAGE in group else []
     write_environment(group, {STORAGE: [*said, f"{now()} {what}"]})
+    file.flush()
 
 
 def cut(file: h5py.File, step: int, again: Collection[int] = ()) -> None:
