@@ -56,6 +56,23 @@ def run(job: str | None = None, overrides: tuple[str, ...] = (), out: str | None
 
 
 @cli.command()
+@click.argument("address", metavar="FILE.join | HOST:PORT/SECRET")
+def join(address: str) -> None:
+    """Join a run as one more client rank: the address is in the file beside its results.
+
+    The job says server.joinable = true. Started by srun or mpirun, each task is a rank.
+    """
+    from hpcfl.transport.door import Address
+
+    where = Address.parse(address)
+    placement, outlook = take_place()
+    outlook.place = "while it had joined a run"
+    from hpcfl.joining import join_run
+
+    join_run(placement, where)
+
+
+@cli.command()
 @click.argument("job")
 @changes
 def validate(job: str, overrides: tuple[str, ...]) -> None:

@@ -53,10 +53,10 @@ class Farm:
         self._names = sorted(trainer.strategy.uploads)
         self._sums = Sums(reproducible, trainer.device)
         self._timeout_s = timeout_s
-        self._workers = range(1, transport.size) if transport.size > 1 else range(1)
+        workers = range(1, transport.size) if transport.size > 1 else range(1)
         shared: list[Any] = []
         private = trainer.strategy.private
-        self._queues: dict[int, Queue] = {rank: [] if private else shared for rank in self._workers}
+        self._queues: dict[int, Queue] = {rank: [] if private else shared for rank in workers}
         self._answers: dict[tuple[int, int, int], Answer] = {}
         self._arrived: list[Job] = []
         self._examined: list[list[float]] = []
@@ -66,7 +66,7 @@ class Farm:
         self._channels = transport.channels(timeout_s)
         # Ahead only where whoever is idle next finds an order too, or where nobody else may do it; and never on the
         # wall clock, where a job in the hands of a slow rank comes late.
-        least_waiting = math.inf if wall_clock else 1 if private else len(self._workers)
+        least_waiting = math.inf if wall_clock else 1 if private else len(workers)
         self._tenders = Tenders(
             self._queues, self._channels, self._names, timeout_s, least_waiting,
             self._arrive, self._examined.extend, self._kept.append, trainer.figures,
@@ -74,6 +74,7 @@ class Farm:
         self._changed = self._tenders.changed
         if transport.rank == 0:
             self._tenders.start()
+            transport.expect(self._take_in)
         self.seconds = {"training": 0.0, "communicating": 0.0}
         """Of the last step's updates: training and waiting for messages, per client rank."""
         self.bytes_down = self.bytes_up = 0
@@ -122,9 +123,9 @@ class Farm:
         """
         hands = [list(jobs)]
         if self._trainer.strategy.private:
-            hands = [[job for job in jobs if self._home(job) == rank] for rank in self._workers]
+            hands = [[job for job in jobs if self._home(job) == rank] for rank in self._queues]
         elif self._transport.size > 1:
-            hands = shares(jobs, len(self._workers))
+            hands = shares(jobs, len(self._queues))
         orders = [Order.of(hand, send, after) for hand in hands if hand]
         if self._transport.size == 1:
             rows = examine(orders[0], jobs, self._trainer)
@@ -148,12 +149,12 @@ class Farm:
             report = self._vault.keep(step, jobs)
             return lambda: [report]
         self._kept.clear()
-        self._tenders.put([(rank, -math.inf, Keep(step, tuple(jobs))) for rank in self._workers])
+        self._tenders.put([(rank, -math.inf, Keep(step, tuple(jobs))) for rank in self._queues])
         return self._reports
 
     def _reports(self) -> list[Report]:
         with self._changed:
-            self._changed.wait_for(lambda: len(self._kept) == len(self._workers) or self._failure)
+            self._changed.wait_for(lambda: len(self._kept) == len(self._queues) or self._failure)
             self._raise_failure()
             return list(self._kept)
 
@@ -228,6 +229,10 @@ class Farm:
         else:
             self._answers[job.key] = answer
 
+    def _take_in(self, channel: Any) -> bool:
+        """A rank joined: it does what the others do, as no client has state that keeps it where it is."""
+        return self._tenders.add(channel.rank, channel, self._queues[1])
+
     # in the main thread
     def _give_up(self, jobs: Iterable[Job]) -> None:
         """Keep no answer of these jobs, come or to come."""
@@ -297,8 +302,8 @@ class Farm:
     def _account(self, answers: list[Answer]) -> None:
         """Seconds and bytes of the step."""
         training = sum(answer.row[2] for answer in answers)
-        self.seconds["training"] = training / len(self._workers)
-        self.seconds["communicating"] = (sum(answer.seconds for answer in answers) - training) / len(self._workers)
+        self.seconds["training"] = training / len(self._queues)
+        self.seconds["communicating"] = (sum(answer.seconds for answer in answers) - training) / len(self._queues)
         several = self._transport.size > 1
         self.bytes_down = several * sum(answer.sent_bytes for answer in answers)
         up = [value for answer in answers for value in answer.uploads.values()]

@@ -35,8 +35,9 @@ from hpcfl.results import Lasting, Writer
 from hpcfl.runner import DOWNLOAD_S, agree, agree_device, connect
 from hpcfl.schema import JobSpec
 from hpcfl.signals import Outlook, say_once_more
-from hpcfl.survival import follow, note_losses, require_way_back
+from hpcfl.survival import follow, note_losses, require_roaming, require_way_back
 from hpcfl.tracking import Trackers, require
+from hpcfl.welcome import doorway
 
 __all__ = ["run_rank"]
 
@@ -55,6 +56,7 @@ def run_rank(placement: Placement, rendezvous: Any, job: JobFile, outlook: Outlo
         limit_s=spec.server.timeout_s,
     )  # fmt: skip
     agree(placement, rendezvous, lambda: job.explain(require_way_back, spec, parts.strategy))
+    agree(placement, rendezvous, lambda: job.explain(require_roaming, spec, parts.strategy))
     agree(placement, rendezvous, lambda: job.explain(require_mortals, spec, placement.size))
     parts.trainer.begin = mortal(spec.faults, placement.rank, past.checkpoint.step if past.checkpoint else 0)
     vault = past.vault(parts, placement.rank, placement.size)
@@ -63,7 +65,9 @@ def run_rank(placement: Placement, rendezvous: Any, job: JobFile, outlook: Outlo
     described = rendezvous.exchange(f"{os.uname().nodename} {device} {torch.__version__}")
     writer = agree(placement, rendezvous, lambda: job.explain(open_results, job, path, past, parts) if serves else None)
     silence_s = spec.server.heartbeat_s if spec.server.on_rank_failure == "continue" else None
-    transport = connect(placement, rendezvous, device, spec.server.timeout_s, spec.device.interface, silence_s)
+    transport = connect(
+        placement, rendezvous, device, spec.server.timeout_s, spec.device.interface, silence_s, spec.server.joinable
+    )
     outlook.steady(*transport.address)
     orderly, code = True, 0
     with transport:
@@ -125,6 +129,7 @@ def serve(
             progress.line(f"note: {world.family.note}")
         noted = partial(note_losses, transport, writer, progress.line)
         last.callback(noted)
+        last.enter_context(doorway(job, parts, transport, writer.path, progress.line, isinstance(pool, Farm)))
         while True:
             record = Recorder(
                 world, pool, writer, progress, parts.evaluate(spec.server.test_batch_size),

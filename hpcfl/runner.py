@@ -101,11 +101,11 @@ def disagreement(answers: list[str]) -> str:
 
 def connect(
     placement: Placement, rendezvous: Any, device: Any, timeout_s: float, interface: str | None = None,
-    silence_s: float | None = None,
+    silence_s: float | None = None, joinable: bool = False,
 ) -> Group | Solo:  # fmt: skip
     """The transport between all ranks, over the network `interface` where they are on several hosts.
 
-    `silence_s`: it goes on without ranks that give no sign of life for so long.
+    `silence_s`: it goes on without ranks that give no sign of life for so long. `joinable`: others may join.
     """
     from hpcfl.transport.group import Group, Solo
     from hpcfl.transport.survivors import Survivors
@@ -114,4 +114,4 @@ def connect(
         return Solo()
     agree(placement, rendezvous, lambda: choose_network(interface, os.environ))
     given = placement, rendezvous.store(), device, timeout_s
-    return Group(*given) if silence_s is None else Survivors(*given, silence_s)
+    return Group(*given) if silence_s is None else Survivors(*given, silence_s, joinable=joinable)

@@ -258,6 +258,14 @@ class Server(Section):
     heartbeat_s: Seconds = 30.0
     """With on_rank_failure = "continue": a rank is taken for lost after so long without a sign of life [s], which each
     gives once a second; one whose process ends is at once."""
+    joinable: bool = False
+    """With on_rank_failure = "continue": more client ranks may join while it runs, by `hpcfl join`."""
+
+    @model_validator(mode="after")
+    def _goes_on(self) -> Server:
+        if self.joinable and self.on_rank_failure != "continue":
+            raise ValueError('joinable = true needs on_rank_failure = "continue": ranks that come and go')
+        return self
 
 
 class Results(Section):

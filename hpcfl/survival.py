@@ -9,7 +9,7 @@ from hpcfl.errors import JobError, LostRankError
 from hpcfl.flower.adapter import Adapter
 from hpcfl.schema import JobSpec
 
-__all__ = ["follow", "note_losses", "require_way_back"]
+__all__ = ["follow", "note_losses", "require_roaming", "require_way_back"]
 
 
 def require_way_back(spec: JobSpec, strategy: Any) -> None:
@@ -20,13 +20,27 @@ def require_way_back(spec: JobSpec, strategy: Any) -> None:
             'cannot go back to a checkpoint within a run; valid is "stop", or communication.compression = "none"'
         )
     if spec.server.on_rank_failure == "continue" and strategy.private and not spec.checkpoint.every:
-        what = f"strategy = {spec.strategy.name!r}"
-        if spec.communication.compression.name != "none":
-            what += f" with communication.compression = {spec.communication.compression.name!r}"
         raise JobError(
-            f'server.on_rank_failure = "continue": {what} keeps state with each client, which a rank that dies takes '
-            "along; say checkpoint.every = N too: the run then goes back to the last checkpoint"
+            f'server.on_rank_failure = "continue": {stateful(spec)} keeps state with each client, which a rank that '
+            "dies takes along; say checkpoint.every = N too: the run then goes back to the last checkpoint"
         )
+
+
+def require_roaming(spec: JobSpec, strategy: Any) -> None:
+    """JobError where a rank that joins could not train anybody, as clients stay where their state is."""
+    if spec.server.joinable and strategy.private:
+        raise JobError(
+            f"server.joinable = true: {stateful(spec)} keeps state with each client, so that every client stays on the "
+            "rank it began on and none is left for a rank that joins; leave joinable out"
+        )
+
+
+def stateful(spec: JobSpec) -> str:
+    """What of the job keeps state with each client."""
+    what = f"strategy = {spec.strategy.name!r}"
+    if spec.communication.compression.name != "none":
+        what += f" with communication.compression = {spec.communication.compression.name!r}"
+    return what
 
 
 def follow(pool: Any, transport: Any, renew: Callable[[str], Any]) -> None:
@@ -39,7 +53,10 @@ def follow(pool: Any, transport: Any, renew: Callable[[str], Any]) -> None:
 
 
 def note_losses(transport: Any, writer: Any, say: Callable[[str], None]) -> None:
-    """On rank 0: record and tell which ranks were lost since the last call."""
+    """On rank 0: record and tell which ranks joined or were lost since the last call."""
+    for rank, host in transport.joins():
+        writer.join(rank, host)
+        say(f"rank {rank} of {host} joined")
     for rank, why in transport.losses():
         writer.loss(rank, why)
         say(f"{why}; the run goes on without it")

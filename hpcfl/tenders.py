@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from threading import Condition, Lock, Thread
 from time import perf_counter
@@ -36,8 +36,8 @@ class Tenders:
 
     def __init__(
         self,
-        queues: Mapping[int, Queue],
-        channels: Mapping[int, Any],
+        queues: dict[int, Queue],
+        channels: dict[int, Any],
         names: list[str],
         timeout_s: float,
         least_waiting: float,
@@ -54,22 +54,35 @@ class Tenders:
         # orders that were sent, but not answered yet, each with when it was, and when it is due
         self._hands: dict[int, deque[tuple[Order | Keep, float, float]]] = {rank: deque() for rank in queues}
         self._lost: set[int] = set()
-        lock = Lock()
-        self.changed = Condition(lock)
+        self._lock = Lock()
+        self.changed = Condition(self._lock)
         """Something came, or failed: for the main thread."""
-        self._eligible = {rank: Condition(lock) for rank in queues}
+        self._eligible = {rank: Condition(self._lock) for rank in queues}
         self.failure: Exception | None = None
         self._closing = False
-        self._threads = [
-            Thread(target=self._watch, args=(tend, rank), daemon=True)
-            for rank in channels
-            for tend in (self._feed, self._hear)
-        ]
+        self._threads = [thread for rank in channels for thread in self._tending(rank)]
+
+    def _tending(self, rank: int) -> list[Thread]:
+        return [Thread(target=self._watch, args=(tend, rank), daemon=True) for tend in (self._feed, self._hear)]
 
     def start(self) -> None:
         """Begin; only on rank 0."""
         for thread in self._threads:
             thread.start()
+
+    def add(self, rank: int, channel: Any, queue: Queue) -> bool:
+        """Tend another rank, which shares the queue; False if that is too late."""
+        with self.changed:
+            if self._closing or self.failure:
+                return False
+            self._queues[rank], self._channels[rank], self._hands[rank] = queue, channel, deque()
+            self._eligible[rank] = Condition(self._lock)
+            self._least_waiting += 1
+            threads = self._tending(rank)
+            self._threads += threads
+        for thread in threads:
+            thread.start()
+        return True
 
     def close(self) -> None:
         """Send no more orders, and wait until the ranks know and have answered all that they were sent."""

@@ -90,6 +90,7 @@ LEVELS = {
     "execution": 4,
     "federation": 4,
     "fromflower": 4,
+    "joining": 4,
     "past": 4,
     "plots": 4,
     "rank": 4,
@@ -103,6 +104,7 @@ LEVELS = {
     "sweep": 4,
     "tracking": 4,
     "validate": 4,
+    "welcome": 4,
     # 5: the command line
     "__main__": 5,
     "analysing": 5,

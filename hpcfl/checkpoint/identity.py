@@ -10,7 +10,7 @@ from hpcfl.errors import JobError
 __all__ = ["ABSENT", "flat", "is_free", "require_same"]
 
 FREE = ("name", "results", "checkpoint", "tracking", "server.timeout_s",
-        "server.on_rank_failure", "server.heartbeat_s", "device.kind", "faults.kill",
+        "server.on_rank_failure", "server.heartbeat_s", "server.joinable", "device.kind", "faults.kill",
         "data.root", "data.download", "data.cache")  # fmt: skip
 """Keys and sections that may differ."""
 ABSENT = "(not said)"

@@ -109,6 +109,8 @@ def summary(run: Reader) -> Table:
         fact(table, "resumed", f"{again}{went_on}")
     for loss in run.losses:
         fact(table, "lost", f"{loss['reason']}, in round {loss['step']}; the others went on")
+    for join in run.joins:
+        fact(table, "joined", f"rank {join['rank']} of {join['host']}, in round {join['step']}")
     fact(table, "ranks", f"{ranks} ({launcher})" if launcher and ranks else ranks)
     fact(table, "hosts", _counted(environment.get("hosts")))
     fact(table, "devices", _counted(environment.get("devices")))

@@ -13,9 +13,9 @@ from hpcfl.results.files import sync
 from hpcfl.results.format import TABLES
 from hpcfl.results.sections import cut_metrics, cut_own, take_away, write_environment, write_job
 
-__all__ = ["LOSSES", "RESTARTS", "cut_back", "note_loss", "now", "put_back", "remark", "status"]
+__all__ = ["JOINS", "LOSSES", "RESTARTS", "cut_back", "note", "now", "put_back", "remark", "status"]
 
-RESTARTS, LOSSES, STORAGE = "restarts", "losses", "storage"
+RESTARTS, LOSSES, JOINS, STORAGE = "restarts", "losses", "joins", "storage"
 
 
 def cut_back(
@@ -57,11 +57,11 @@ def read_texts(item: h5py.Group | h5py.Dataset) -> None:
         item[()]
 
 
-def note_loss(environment: h5py.Group, step: int, rank: int, why: str) -> None:
-    """Another element of /environment/losses: the rank that was lost, and the step that was in hand."""
-    losses = environment.require_group(LOSSES)
-    group = losses.create_group(str(len(losses)))
-    write_environment(group, {"rank": rank, "step": step, "time": now(), "reason": why})
+def note(file: h5py.File, name: str, facts: Mapping[str, object]) -> None:
+    """Another element of a list in /environment, say of its losses, with the time."""
+    elements = file["environment"].require_group(name)
+    write_environment(elements.create_group(str(len(elements))), {**facts, "time": now()})
+    file.flush()
 
 
 def put_back(source: Path, aside: Path, step: int, again: Collection[int]) -> None:
@@ -79,6 +79,7 @@ def remark(file: h5py.File, what: str) -> None:
     group = file["environment"]
     said = group.pop(STORAGE).asstr()[()].tolist() if STORAGE in group else []
     write_environment(group, {STORAGE: [*said, f"{now()} {what}"]})
+    file.flush()
 
 
 def cut(file: h5py.File, step: int, again: Collection[int] = ()) -> None:

@@ -91,14 +91,18 @@ class Lasting(Writer):
         """As Writer's."""
         self._keep(super().loss, (rank, why), EVENT_BYTES)
 
+    def join(self, rank: int, host: str) -> None:
+        """As Writer's."""
+        self._keep(super().join, (rank, host), EVENT_BYTES)
+
     def resume(self, step: int, *given: Any) -> None:
-        """As Writer's. Of what waits, the ranks that were lost are still told: the steps are made again."""
+        """As Writer's. Of what waits, the ranks that were lost or joined are still told: the steps are made again."""
         if self._started:  # it finds the file, or puts it back
             self._settle()
         if self._file is None:
             raise StorageError(f"{self._failure}; the run cannot go back to step {step}")
         super().resume(step, *given)
-        self._entries = [entry for entry in self._entries if entry.write.__name__ == "loss"]
+        self._entries = [entry for entry in self._entries if entry.write.__name__ in ("loss", "join")]
         self._written = 0
 
     def finish(self, ending: str = "finished") -> None:

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from hpcfl.errors import ResultError
-from hpcfl.results.continued import LOSSES, RESTARTS
+from hpcfl.results.continued import JOINS, LOSSES, RESTARTS
 from hpcfl.results.files import DAMAGE
 from hpcfl.results.form import (
     check_clients,
@@ -155,6 +155,11 @@ class Reader:
     def losses(self) -> list[dict[str, object]]:
         """The ranks that the run went on without, in order: `rank`, `step` in hand, `time`, `reason`."""
         return self._list_of_facts(LOSSES)
+
+    @cached_property
+    def joins(self) -> list[dict[str, object]]:
+        """The ranks that joined the run late, in order: `rank`, `step` in hand, `time`, `host`."""
+        return self._list_of_facts(JOINS)
 
     def _list_of_facts(self, name: str) -> list[dict[str, object]]:
         count = self._again(lambda file: len(file["environment"].get(name, ())), "environment")

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from hpcfl.errors import ResultError, StorageError
-from hpcfl.results.continued import cut_back, note_loss, now, put_back, remark, status
+from hpcfl.results.continued import JOINS, LOSSES, cut_back, note, now, put_back, remark, status
 from hpcfl.results.files import DAMAGE, abandon, reason, reserve, there
 from hpcfl.results.format import FORMAT, NEXUS, OWN, TABLES, VERSION
 from hpcfl.results.places import check_path, check_space
@@ -252,14 +252,17 @@ class Writer:
     def loss(self, rank: int, why: str) -> None:
         """Note that the launch goes on without a rank, which was lost in the step that is recorded next."""
         with self._writing(EVENT_BYTES) as file:
-            note_loss(file["environment"], int(self._last_step) + 1, rank, why)
-            file.flush()
+            note(file, LOSSES, {"rank": rank, "step": int(self._last_step) + 1, "reason": why})
+
+    def join(self, rank: int, host: str) -> None:
+        """Note that a rank came late, on that host, before the step that is recorded next."""
+        with self._writing(EVENT_BYTES) as file:
+            note(file, JOINS, {"rank": rank, "step": int(self._last_step) + 1, "host": host})
 
     def remark(self, what: str) -> None:
         """Note what happened to the file itself."""
         with self._writing(EVENT_BYTES) as file:
             remark(file, what)
-            file.flush()
 
     def finish(self, ending: str = "finished") -> None:
         """Record how the run ended: "finished", "interrupted" or "failed". Only a finished run has an `end_time`."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from threading import Event, Thread
@@ -22,6 +22,7 @@ from torch import Tensor
 from hpcfl.core import first_line
 from hpcfl.errors import RankError
 from hpcfl.launch import Placement
+from hpcfl.transport.network import is_known
 from hpcfl.transport.node import Levels, arrange, locality
 from hpcfl.transport.solo import Solo
 
@@ -70,6 +71,9 @@ class Transport(Protocol):
     def channels(self, timeout_s: float) -> dict[int, Channel]:
         """On rank 0 a channel to every other rank, elsewhere one to rank 0; every rank calls it once."""
 
+    def expect(self, more: Callable[[Channel], bool]) -> None:
+        """On rank 0: `more` gets, in a thread, the channel of each rank that joins, and says whether it is wanted."""
+
     def mend(self, word: str = "") -> str:
         """After LostRankError: make the group of the ranks that are left; rank 0's word for everybody."""
 
@@ -81,17 +85,18 @@ class Channel:
     """
 
     def __init__(self, group: Group, rank: int, pair: Any, timeout_s: float):
-        self._group, self.rank, self._pair, self._timeout_s = group, rank, pair, timeout_s
+        """`pair`: a process group of rank 0 and the other one, in which that is rank 1."""
+        self._group, self.rank, self._pair, self._limit = group, rank, pair, timedelta(seconds=timeout_s)
 
     def send(self, tensor: Tensor) -> None:
         """Give the tensor to a rank that receives one of this shape."""
         with self._watched(), _wired(tensor, CPU) as wire:
-            dist.send(wire, self.rank, group=self._pair)
+            self._pair.send([wire], min(1, self.rank), 0).wait(self._limit)
 
     def recv(self, tensor: Tensor) -> None:
         """Fill the tensor with what the rank sends."""
         with self._watched(), _wired(tensor, CPU) as wire:
-            dist.recv(wire, self.rank, group=self._pair)
+            self._pair.recv([wire], min(1, self.rank), 0).wait(self._limit)
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
@@ -107,6 +112,8 @@ class Group:
 
     may_nccl = True
     """Whether NCCL is used where every rank has a GPU of its own."""
+    joinable = False
+    """Whether ranks of other hosts may join later."""
 
     def __init__(
         self,
@@ -121,24 +128,28 @@ class Group:
         self.address = host, port
         self.rank, self.size = placement.rank, placement.size
         self.ranks = list(range(self.size))
-        if placement.size == placement.local_size:
+        if placement.size == placement.local_size and not (self.joinable and is_known(socket.gethostname())):
             # one node: gloo would ask the name service for the host's own name, which a container may not know
             names = [name for _, name in socket.if_nameindex()]
             os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo" if "lo" in names else names[0])
-        self._store.set(f"device/{self.rank}", _identity(device))
-        identities = [self._store.get(f"device/{rank}").decode() for rank in range(self.size)]
-        own_gpu = self.may_nccl and all(name.startswith("cuda") for name in identities)
-        own_gpu = own_gpu and len(set(identities)) == self.size
-        self.backend = "nccl" if own_gpu else "gloo"
-        self._wire = device if own_gpu else torch.device("cpu")
         self._timeout_s = timeout_s
         self._calls = 0
         self._awaited = 0
         self._looked = monotonic()
         self._place = locality() if place is None else place
         self._left = Event()
-        self._form("group", timeout_s)
-        self._show_life(host, port)
+        self._begin(device)
+
+    def _begin(self, device: torch.device) -> None:
+        """Choose what carries the tensors, make the group, and show that this rank lives."""
+        self._store.set(f"device/{self.rank}", _identity(device))
+        identities = [self._store.get(f"device/{rank}").decode() for rank in range(self.size)]
+        own_gpu = self.may_nccl and all(name.startswith("cuda") for name in identities)
+        own_gpu = own_gpu and len(set(identities)) == self.size
+        self.backend = "nccl" if own_gpu else "gloo"
+        self._wire = device if own_gpu else CPU
+        self._form("group", self._timeout_s)
+        self._show_life(*self.address)
 
     def _form(self, name: str, timeout_s: float) -> None:
         """Make the process group; its ranks find one another under this name."""
@@ -214,6 +225,9 @@ class Group:
             return {0: Channel(self, 0, pairs[self.rank - 1], timeout_s)}
         return {rank: Channel(self, rank, pair, timeout_s) for rank, pair in enumerate(pairs, 1)}
 
+    def expect(self, more: Callable[[Channel], bool]) -> None:
+        """Nobody joins."""
+
     def _pair(self, rank: int, limit: timedelta) -> Any:
         return dist.new_group([0, rank], timeout=limit, backend="gloo")
 
@@ -233,6 +247,10 @@ class Group:
     # failures
     def losses(self) -> list[tuple[int, str]]:
         """On rank 0: ranks that were lost since the last call, each with what happened to it."""
+        return []
+
+    def joins(self) -> list[tuple[int, str]]:
+        """On rank 0: ranks that came late since the last call, each with its host."""
         return []
 
     def broken(self, channel: Channel, waited_s: float, failure: BaseException) -> RankError:

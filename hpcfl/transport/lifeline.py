@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from hpcfl.errors import LaunchError
 
-__all__ = ["FAILED", "LEAVES", "WRONG", "Lifeline", "Lifelines"]
+__all__ = ["FAILED", "LEAVES", "LOOPBACK", "WRONG", "Lifeline", "Lifelines", "Line", "listening"]
 
 PULSE_S = 1.0
 """Seconds between two signs of life."""
@@ -27,6 +27,8 @@ LIVES, LEAVES, FAILED, WRONG = b".", b"q", b"f", b"w"
 """What a rank says: it lives; it leaves, as all do; it failed; it failed, and so would every other."""
 HELLO = 200
 """Bytes of the line by which a rank makes itself known."""
+LOOPBACK = ("127.0.0.1", "localhost")
+"""Hosts that only this one can be."""
 LIMIT_S = 300.0
 """Longest wait for a rank's connection [s]."""
 
@@ -49,8 +51,8 @@ class Lifelines:
         self._place, self._silence_s, self._lost = place, silence_s, lost
         self._lock, self._left, self._selector = Lock(), Event(), DefaultSelector()
         token = os.urandom(16).hex()
-        near = host in ("127.0.0.1", "localhost")
-        with _listening(near) as listener:
+        near = host in LOOPBACK
+        with listening(near) as listener:
             store.set("lifelines", f"{host} {listener.getsockname()[1]} {token}")
             self._lines = dict(sorted(self._welcomed(listener, size, token)))
         for rank, line in self._lines.items():
@@ -62,6 +64,12 @@ class Lifelines:
         """The ranks that are left."""
         with self._lock:
             return list(self._lines)
+
+    def add(self, rank: int, line: Line) -> None:
+        """Watch a rank that came late, too."""
+        with self._lock:
+            self._lines[rank] = line
+        self._selector.register(line.socket, EVENT_READ, rank)
 
     def tell(self, text: str) -> None:
         """Send a line to everybody."""
@@ -98,7 +106,7 @@ class Lifelines:
 
     def _watch(self) -> None:
         """Hear the signs of life. Silence is counted in looks: while this process stands still nobody is to blame."""
-        silent = dict.fromkeys(self._lines, 0)
+        silent: dict[int, int] = {}
         looked = monotonic()
         while not self._left.is_set():
             for key, _ in self._selector.select(max(0.0, looked + PULSE_S - monotonic())):
@@ -108,7 +116,7 @@ class Lifelines:
                 continue
             looked = monotonic()
             for rank in self.living:
-                silent[rank] += 1
+                silent[rank] = silent.get(rank, 0) + 1
                 if silent[rank] * PULSE_S > self._silence_s:
                     self._drop(rank, f"rank {rank} hangs: no sign of life for {self._silence_s:g} s", kill=True)
 
@@ -153,14 +161,20 @@ class Lifelines:
 class Lifeline:
     """On every other rank: its connection to rank 0."""
 
-    def __init__(self, store: Any, rank: int, place: str, cut: Callable[[int], None]):
+    def __init__(self, line: socket.socket, rank: int, cut: Callable[[int], None]):
         """`cut(generation)` is called, in a thread, when groups older than that one are of no use any more."""
-        host, port, token = store.get("lifelines").decode().split()
         self._rank, self._cut, self._left = rank, cut, Event()
-        self._socket = socket.create_connection((host, int(port)), LIMIT_S)
+        self._socket = line
         self._socket.settimeout(None)
-        self._socket.sendall(f"{token} {rank} {os.getpid()} {place}".encode().ljust(HELLO))
         Thread(target=self._beat, daemon=True, name="lifeline").start()
+
+    @classmethod
+    def to(cls, store: Any, rank: int, place: str, cut: Callable[[int], None]) -> Lifeline:
+        """A new one, to where the store says."""
+        host, port, token = store.get("lifelines").decode().split()
+        line = socket.create_connection((host, int(port)), LIMIT_S)
+        line.sendall(f"{token} {rank} {os.getpid()} {place}".encode().ljust(HELLO))
+        return cls(line, rank, cut)
 
     def leave(self, said: bytes = LEAVES) -> None:
         """No more signs of life, and why."""
@@ -199,7 +213,7 @@ def _hello(line: socket.socket) -> str:
     return said.decode(errors="replace")
 
 
-def _listening(near: bool) -> socket.socket:
+def listening(near: bool) -> socket.socket:
     """A socket that ranks connect to: from this host alone if all are near."""
     if not near and socket.has_dualstack_ipv6():
         listener = socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True, backlog=1024)

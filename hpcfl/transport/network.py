@@ -7,10 +7,18 @@ from collections.abc import MutableMapping
 
 from hpcfl.errors import JobError
 
-__all__ = ["choose_network"]
+__all__ = ["choose_network", "is_known"]
 
 VARIABLES = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
 """Where gloo and NCCL read it."""
+
+
+def is_known(host: str) -> bool:
+    """Whether the name service knows the host; in a container it may not know the one it is asked on."""
+    try:
+        return bool(socket.getaddrinfo(host, None))
+    except OSError:
+        return False
 
 
 def choose_network(interface: str | None, environ: MutableMapping[str, str]) -> None:

@@ -49,7 +49,13 @@ class Solo:
     def channels(self, timeout_s: float) -> dict[int, Any]:
         return {}
 
+    def expect(self, more: Any) -> None:
+        """Nobody joins."""
+
     def losses(self) -> list[tuple[int, str]]:
+        return []
+
+    def joins(self) -> list[tuple[int, str]]:
         return []
 
     def ask(self, number: int) -> None:

@@ -1,4 +1,4 @@
-"""The ranks that are left: a group that is made anew, without those that died or hang.
+"""The ranks that are left: a group that is made anew, without those that died or hang, and with those that came late.
 
 gloo has no way back from a failed call: a group that lost a rank, or whose wait ran out, is of no use to anybody. So
 all connections of the old group are cut, which ends every wait in it at once; the ranks that live gather at rank 0's
@@ -8,7 +8,9 @@ store, and make the next group under another name. Rank 0 cannot be lost: it has
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import os
+import socket
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from threading import Event, Lock
@@ -22,13 +24,16 @@ from hpcfl.core import first_line
 from hpcfl.errors import LostRankError, RankError
 from hpcfl.launch import Placement
 from hpcfl.transport.connections import Connections
+from hpcfl.transport.door import say
 from hpcfl.transport.group import Channel, Group
-from hpcfl.transport.lifeline import FAILED, WRONG, Lifeline, Lifelines
+from hpcfl.transport.lifeline import FAILED, WRONG, Lifeline, Lifelines, Line
 
-__all__ = ["Survivors"]
+__all__ = ["Survivors", "pair"]
 
 FORM_S = 30.0
 """Longest wait for another rank while the next group is made; all of them were there just before [s]."""
+PAIR_S = 10.0
+"""Longest wait for a rank that joins to connect; it has just said that it will [s]."""
 IN_VAIN = 3
 """Groups made in a row without a rank lost, after which it is no rank's failure."""
 POLL_S = 0.02
@@ -47,12 +52,19 @@ class Survivors(Group):
         timeout_s: float,
         silence_s: float,
         place: str | None = None,
+        joinable: bool = False,
     ):
-        """`silence_s`: a rank is lost after so long without a sign of life."""
+        """`silence_s`: a rank is lost after so long without a sign of life. `joinable`: others may join."""
+        self.joinable = joinable
         self._name, self._silence_s = placement.rank, silence_s
         self._generation = self._in_vain = self._known = 0
         self._lost: dict[int, str] = {}
-        self._told = 0
+        self._late: list[tuple[int, str]] = []
+        self._newest = placement.size - 1
+        self._more: Callable[[Channel], bool] | None = None
+        self._told_lost = self._told_late = 0
+        self._changing = Lock()
+        """Held while ranks are taken into the group, or counted for it."""
         self._wrong = ""
         self._lock = Lock()
         self._connections = Connections(address[1])
@@ -73,9 +85,12 @@ class Survivors(Group):
         self._channels = set(found.values())
         return found
 
+    def expect(self, more: Callable[[Channel], bool]) -> None:
+        self._more = more
+
     def _show_life(self, host: str, port: int) -> None:
         if self._name:
-            self._life: Any = Lifeline(self._store, self._name, self._place, self._cut)
+            self._life: Any = Lifeline.to(self._store, self._name, self._place, self._cut)
         else:
             self._life = Lifelines(self._store, host, self.size, self._place, self._silence_s, self._lose)
 
@@ -100,9 +115,54 @@ class Survivors(Group):
 
     def losses(self) -> list[tuple[int, str]]:
         with self._lock:
-            new = list(self._lost.items())[self._told :]
-            self._told += len(new)
+            new = list(self._lost.items())[self._told_lost :]
+            self._told_lost += len(new)
         return new
+
+    def joins(self) -> list[tuple[int, str]]:
+        new = self._late[self._told_late :]
+        self._told_late += len(new)
+        return new
+
+    def admit(self, line: socket.socket, process: int, place: str, host: str, apart: bool) -> bool:
+        """In a thread: take the process at the other end of the line as another rank; whether that was done.
+
+        `apart`: messages go to one rank at a time, and nobody else is disturbed; else all make the next group at once.
+        ConnectionError if it is gone.
+        """
+        with self._changing:
+            self._newest += 1
+            name, index, more = self._newest, len(self.ranks), self._more
+            if apart and more is None:
+                say(line, refused="the ranks are just making another group, or their run is over: try again")
+                return False
+            network = os.environ.get("GLOO_SOCKET_IFNAME")
+            say(line, refused="", rank=name, port=self.address[1], generation=self._generation, apart=apart,
+                network=network)  # fmt: skip
+            if apart:
+                channel = Channel(self, index, self._met(name), self._timeout_s)
+                self.ranks.append(name)
+                self._channels.add(channel)
+                if not more(channel):
+                    self.ranks.pop()
+                    say(line, refused="the run is over, or has no rank left")
+                    return False
+            say(line, refused="")
+            self._late.append((name, host))
+            self._life.add(name, Line(line, process, place))
+            if not apart:
+                self._connections.cut("group")
+                self._life.tell(f"cut {self._generation + 1}")
+            return True
+
+    def _met(self, name: int) -> Any:
+        """A process group with the rank that joins."""
+        store = dist.TCPStore(*self.address, None, False, wait_for_workers=False)  # a wait holds up all who use one
+        try:
+            with self._connections.noted(name):
+                return pair(store, name, 0)
+        except RuntimeError as failure:
+            raise ConnectionError(first_line(failure)) from None
 
     def _muster(self, generation: int, word: str) -> None:
         """Wait until every rank that lives is there, and say who that is."""
@@ -115,8 +175,9 @@ class Survivors(Group):
                     self._life.give_up(rank, f"rank {rank} kept the others waiting for {self._timeout_s:g} s")
             Event().wait(POLL_S)
         self._raise_if_wrong()
-        self._in_vain = 0 if len(self._lost) > self._known else self._in_vain + 1
-        self._known = len(self._lost)
+        changes = len(self._lost) + len(self._late)
+        self._in_vain = 0 if changes > self._known else self._in_vain + 1
+        self._known = changes
         if self._in_vain > IN_VAIN:
             raise RankError(f"the ranks lost one another {IN_VAIN} times, and all of them live: see their network")
         self.ranks = [0, *self._life.living]
@@ -173,21 +234,24 @@ class Survivors(Group):
     def mend(self, word: str = "") -> str:
         """Make the next group; RankError where no client rank is left, or rank 0 is not."""
         while True:
-            self._channels = set()
-            self._connections.cut()
-            with suppress(RuntimeError, ValueError, AssertionError):  # there may be none, after one in vain
-                dist.destroy_process_group()
-            generation = self._generation + 1
-            if self._name:
-                word = self._gather(generation)
-            else:
-                self._muster(generation, word)
-            self._generation = generation
+            with self._changing:
+                self._channels, self._more = set(), None
+                self._connections.cut()
+                with suppress(RuntimeError, ValueError, AssertionError):  # there may be none, after one in vain
+                    dist.destroy_process_group()
+                generation = self._generation + 1
+                if self._name:
+                    word = self._gather(generation)
+                else:
+                    self._muster(generation, word)
+                self._generation = generation
             self.rank, self.size = self.ranks.index(self._name), len(self.ranks)
             try:
                 self._form(f"group/{generation}", FORM_S)
                 self._patient()
             except RuntimeError:  # one more was lost meanwhile
+                continue
+            if not self._name and self.ranks != [0, *self._life.living]:  # or has joined
                 continue
             return word
 
@@ -204,3 +268,11 @@ class Survivors(Group):
             yield
         except RuntimeError as failure:
             raise LostRankError(f"rank {self._name} lost others in {what}: {first_line(failure)}") from None
+
+
+def pair(store: Any, name: int, rank: int) -> Any:
+    """A process group of rank 0 and one that joins, `rank` 1, which is called `name`; RuntimeError if it is not there.
+
+    For `Channel`: it belongs to no other group, so that no rank but these two takes part in making it.
+    """
+    return dist.ProcessGroupGloo(dist.PrefixStore(f"pair/{name}", store), rank, 2, timedelta(seconds=PAIR_S))

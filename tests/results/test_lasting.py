@@ -197,6 +197,7 @@ def test_lost_ranks_wait_too_and_are_told_once(tmp_path: Path, monkeypatch):
         with quota(2_500_000):
             record(writer, range(4, 7))
             writer.loss(2, "rank 2 died")
+            writer.join(3, "n4")
             assert writer.waiting
         record(writer, range(7, 9))
         writer.finish()
@@ -206,6 +207,7 @@ def test_lost_ranks_wait_too_and_are_told_once(tmp_path: Path, monkeypatch):
             (1, 4, "rank 1 died"),
             (2, 7, "rank 2 died"),
         ]
+        assert [(join["rank"], join["step"], join["host"]) for join in found.joins] == [(3, 7, "n4")]
 
 
 def test_a_run_that_goes_back_while_storage_fails_goes_on_there_or_ends_with_one_message(tmp_path: Path, monkeypatch):

@@ -68,7 +68,7 @@ def test_a_rank_that_says_nothing_hangs_and_one_that_lives_does_not(store, monke
     monkeypatch.setattr(lifeline, "PULSE_S", 0.2)
     ends = []
     hangs = Thread(target=lambda: ends.append(connect(client(store), 1)))
-    lives = Thread(target=lambda: ends.append(Lifeline(client(store), 2, "", print)))
+    lives = Thread(target=lambda: ends.append(Lifeline.to(client(store), 2, "", print)))
     lines, lost = started(store, hangs, lives, silence_s=1.0)
     assert lost.get(timeout=LIMIT_S) == (1, "rank 1 hangs: no sign of life for 1 s", b"")
     assert lines.living == [2]
@@ -77,7 +77,7 @@ def test_a_rank_that_says_nothing_hangs_and_one_that_lives_does_not(store, monke
 
 def test_all_hear_what_is_cut(store):
     cut = SimpleQueue()
-    lines, _ = started(store, *(Thread(target=Lifeline, args=(client(store), rank, "", cut.put)) for rank in (1, 2)))
+    lines, _ = started(store, *(Thread(target=Lifeline.to, args=(client(store), rank, "", cut.put)) for rank in (1, 2)))
     lines.tell("cut 3")
     assert [cut.get(timeout=LIMIT_S) for _ in range(2)] == [3, 3]
     lines.leave()
