@@ -36,7 +36,7 @@ TRIES = 20
 PAUSE_S = 0.01
 
 # What every restart and every loss of a rank says.
-NOTED = {RESTARTS: ("step", "time"), LOSSES: ("step", "reason")}
+NOTED = {RESTARTS: ("step", "time"), LOSSES: ("step", "reason"), JOINS: ("rank", "step", "host")}
 
 KINDS = {dict: "object", list: "list"}
 
