@@ -158,7 +158,7 @@ class Collective:
         begin = perf_counter()
         if self._several:
             self._lent = []
-            lent = not isinstance(order, Order) or len(order.tensors()) <= LENT
+            lent = isinstance(order, Order) and len(order.tensors()) <= LENT
             say_order(order, lambda tensor: self._lent.append(self._transport.broadcast(tensor, lent=lent)))
         self._broadcast_s = perf_counter() - begin
 

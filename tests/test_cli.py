@@ -1,6 +1,5 @@
 """The command line in one process: commands, messages, exit codes."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -105,29 +104,22 @@ def test_mistakes_are_one_message(launch: Launcher, arguments: list[str], words:
         assert word in done.stderr
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system takes root")
-def test_a_disk_that_fills_up_ends_the_run_and_keeps_what_was_recorded(launch: Launcher, tmp_path: Path):
-    small = tmp_path / "small"
-    small.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "none", small], check=False).returncode:
-        pytest.skip("this container may not mount")
-    try:
-        refused = launch(1, "run", "--set", "model.hidden=60000", "--out", small / "x.h5")
-        assert refused.returncode == 2
-        assert "free" in refused.stderr
-        # short rounds: the file grows by chunks of hundreds of rows, and the disk is missed only then
-        short = ["schedule.c_ratio=0.01", "client.epochs=1", "server.evaluate_every=20000", "rounds=20000"]
-        process = launch.start(1, "run", *(word for key in short for word in ("--set", key)), "--out", small / "x.h5")
-        while "round " not in process.stdout.readline():
-            assert process.poll() is None
-        with (small / "filler").open("wb", buffering=0) as filler, pytest.raises(OSError, match="No space"):
-            while True:
-                filler.write(bytes(1 << 12))
-        said, _ = process.communicate(timeout=150)
-        assert process.returncode == 2
-        assert said.count("hpcfl: error:") == 1
-        assert "No space left on device" in said
-        assert "Traceback" not in said
-        assert len(open_results(small / "x.h5").rounds["step"]) >= 1
-    finally:
-        subprocess.run(["umount", "-l", small], check=True)
+def test_a_disk_that_fills_up_ends_the_run_and_keeps_what_was_recorded(launch: Launcher, mount):
+    small = mount(16)
+    refused = launch(1, "run", "--set", "model.hidden=60000", "--out", small / "x.h5")
+    assert refused.returncode == 2
+    assert "free" in refused.stderr
+    # short rounds: the file grows by chunks of hundreds of rows, and the disk is missed only then
+    short = ["schedule.c_ratio=0.01", "client.epochs=1", "server.evaluate_every=20000", "rounds=20000"]
+    process = launch.start(1, "run", *(word for key in short for word in ("--set", key)), "--out", small / "x.h5")
+    while "round " not in process.stdout.readline():
+        assert process.poll() is None
+    with (small / "filler").open("wb", buffering=0) as filler, pytest.raises(OSError, match="No space"):
+        while True:
+            filler.write(bytes(1 << 12))
+    said, _ = process.communicate(timeout=150)
+    assert process.returncode == 2
+    assert said.count("hpcfl: error:") == 1
+    assert "No space left on device" in said
+    assert "Traceback" not in said
+    assert len(open_results(small / "x.h5").rounds["step"]) >= 1

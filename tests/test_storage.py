@@ -1,6 +1,5 @@
 """Runs whose storage fails: full and then enlarged, gone and then back, and checkpoints in a second place."""
 
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -34,34 +33,27 @@ def test_one_place_of_the_checkpoints_is_lost(launch: Launcher, tmp_path: Path, 
     assert_all_the_same(tmp_path / "whole.h5", tmp_path / "x.h5")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system takes root")
-def test_a_disk_that_fills_up_and_is_enlarged_costs_nothing(launch: Launcher, tmp_path: Path):
-    small = tmp_path / "small"
-    small.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "none", small], check=False).returncode:
-        pytest.skip("this container may not mount")
-    try:
-        # a large model, kept often: it is missed soon that the disk is full
-        pairs = ["model.hidden=[1500]", "results.on_storage_failure='continue'", "rounds=60"]
-        pairs += ["checkpoint.every=0", "checkpoint.resume='no'", f"checkpoint.path='{tmp_path}/kept'"]
-        job = lay_out(tmp_path, f"rounds = 6\n{JOB}")
-        arguments = given(job, small / "x.h5", *pairs, "results.keep_every=20")
-        run_ok(launch, 1, *given(job, "whole.h5", *pairs, "results.keep_every=20"))
-        process = launch.start(1, *arguments)
-        said = read_until(process, "accuracy")
-        with (small / "filler").open("wb", buffering=0) as filler, pytest.raises(OSError, match="No space"):
-            while True:
-                filler.write(bytes(1 << 12))
-        said += read_until(process, "the run goes on, and keeps what follows in memory")
-        subprocess.run(["mount", "-o", "remount,size=64m", small], check=True)
-        more, _ = process.communicate(timeout=150)
-        assert process.returncode == 0, said + more
-        assert "No space left on device" in said
-        assert "x.h5 is written again: all steps up to" in more
-        assert_all_the_same(tmp_path / "whole.h5", small / "x.h5")
-        assert len(open_results(small / "x.h5").environment["storage"]) == 1
-    finally:
-        subprocess.run(["umount", "-l", small], check=True)
+def test_a_disk_that_fills_up_and_is_enlarged_costs_nothing(launch: Launcher, tmp_path: Path, mount):
+    small = mount(16)
+    # a large model, kept often: it is missed soon that the disk is full
+    pairs = ["model.hidden=[1500]", "results.on_storage_failure='continue'", "rounds=60"]
+    pairs += ["checkpoint.every=0", "checkpoint.resume='no'", f"checkpoint.path='{tmp_path}/kept'"]
+    job = lay_out(tmp_path, f"rounds = 6\n{JOB}")
+    arguments = given(job, small / "x.h5", *pairs, "results.keep_every=20")
+    run_ok(launch, 1, *given(job, "whole.h5", *pairs, "results.keep_every=20"))
+    process = launch.start(1, *arguments)
+    said = read_until(process, "accuracy")
+    with (small / "filler").open("wb", buffering=0) as filler, pytest.raises(OSError, match="No space"):
+        while True:
+            filler.write(bytes(1 << 12))
+    said += read_until(process, "the run goes on, and keeps what follows in memory")
+    subprocess.run(["mount", "-o", "remount,size=64m", small], check=True)
+    more, _ = process.communicate(timeout=150)
+    assert process.returncode == 0, said + more
+    assert "No space left on device" in said
+    assert "x.h5 is written again: all steps up to" in more
+    assert_all_the_same(tmp_path / "whole.h5", small / "x.h5")
+    assert len(open_results(small / "x.h5").environment["storage"]) == 1
 
 
 def read_until(process, words: str) -> str:

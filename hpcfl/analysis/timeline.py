@@ -71,9 +71,8 @@ def laid(found: Jobs, by: str) -> tuple[np.ndarray, Lanes]:
     """(J,) the height at which each job is drawn, a bar being 1 high, and the lanes."""
     if by == "client":
         numbers = np.unique(found.client)
-        if (
-            2 * len(numbers) >= int(numbers[-1]) - int(numbers[0]) + 1
-        ):  # few are missing: clients at even distances read better
+        between = int(numbers[-1]) - int(numbers[0]) + 1
+        if 2 * len(numbers) >= between:  # few are missing: clients at even distances read better
             numbers = np.arange(numbers[0], numbers[-1] + 1)
         return np.searchsorted(numbers, found.client), Lanes(numbers, np.arange(len(numbers)), len(numbers) - 0.5)
     numbers, lane_of = np.unique(found.rank, return_inverse=True)

@@ -152,8 +152,7 @@ def seek(folder: Path, run: str, last_step: int, say: Callable[[str], None]) -> 
         try:
             facts = json.loads((path / MARKER).read_text("utf-8"))
             check_format(path, facts)
-            check_facts(facts)
-            files, step = [Piece(**piece) for piece in facts["files"]], facts["step"]
+            files, step = check_facts(facts), facts["step"]
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError) as failure:
             say(f"checkpoint {path}: {MARKER} is damaged ({failure}); the one before it is taken")
             continue
@@ -202,8 +201,8 @@ def check_format(path: Path, facts: Mapping[str, Any]) -> None:
         )
 
 
-def check_facts(facts: Mapping[str, Any]) -> None:
-    """ValueError, KeyError or TypeError where a marker does not say what those who go on ask it."""
+def check_facts(facts: Mapping[str, Any]) -> list[Piece]:
+    """A marker's files; ValueError, KeyError or TypeError where it does not say what those who go on ask it."""
     for name, kind in FACTS.items():
         if type(facts[name]) not in kind:
             raise ValueError(f"{name} = {facts[name]!r}")
@@ -212,9 +211,11 @@ def check_facts(facts: Mapping[str, Any]) -> None:
             raise ValueError(f"{count} is no number that a run comes to")
     if any(type(count) is not int or count < 0 for count in facts["jobs"]):
         raise ValueError(f"jobs = {facts['jobs']!r}")
-    for piece in (Piece(**piece) for piece in facts["files"]):
+    pieces = [Piece(**piece) for piece in facts["files"]]
+    for piece in pieces:
         if type(piece.name) is not str or Path(piece.name).name != piece.name:
             raise ValueError(f"a file named {piece.name!r}")
+    return pieces
 
 
 def prune(folder: Path, keep: int) -> None:

@@ -59,7 +59,6 @@ def check_tables(file: h5py.File) -> dict[str, int]:
             "its attribute `committed` is not the number of rows of each table")  # fmt: skip
     rows = dict(zip(TABLES, committed.tolist()))
     for name, columns in TABLES.items():
-        # a file has many columns, and h5py's own objects for them would cost as much as reading what is asked for
         require(isinstance(file[name], h5py.Group), f"/{name} is no table")
         group, kinds = file[name].id, {column.name: kind_of(column.dtype) for column in columns}
         there = [column.decode() for column in group]

@@ -16,6 +16,8 @@ __all__ = ["Lasting"]
 
 BOUND_BYTES = 256 * 2**20
 RETRY_S = 1.0
+NOTES = ("loss", "join")
+"""Writes that belong to no step: they stay, whatever step the file is put back to."""
 
 
 class Entry(NamedTuple):
@@ -102,7 +104,7 @@ class Lasting(Writer):
         if self._file is None:
             raise StorageError(f"{self._failure}; the run cannot go back to step {step}")
         super().resume(step, *given)
-        self._entries = [entry for entry in self._entries if entry.write.__name__ in ("loss", "join")]
+        self._entries = [entry for entry in self._entries if entry.write.__name__ in NOTES]
         self._written = 0
 
     def finish(self, ending: str = "finished") -> None:
@@ -138,7 +140,7 @@ class Lasting(Writer):
             while self._written < len(self._entries):
                 entry = self._entries[self._written]
                 entry.write(*entry.arguments)
-                if entry.write.__name__ == "loss":  # it stays, whatever step the file is put back to
+                if entry.write.__name__ in NOTES:
                     del self._entries[self._written]
                     continue
                 self._written += 1

@@ -1,6 +1,5 @@
 """Storage that fails while a run writes: nothing that was recorded is lost, and what follows comes later or is told."""
 
-import os
 import resource
 import subprocess
 from contextlib import contextmanager
@@ -50,25 +49,6 @@ def quota(size: int):
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-@pytest.fixture
-def mount(tmp_path: Path):
-    """mount(megabytes) -> the folder of a small file system, which can be mounted anew."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-
-    def run(*words: object) -> bool:
-        return subprocess.run([*map(str, words)], check=False, capture_output=True).returncode == 0
-
-    def mounted(megabytes: int, how: str = "size") -> Path:
-        if not run("mount", "-t", "tmpfs", "-o", f"{how}={megabytes}m", "none", folder):
-            pytest.skip("this container may not mount")
-        return folder
-
-    yield mounted
-    while os.path.ismount(folder):
-        assert run("umount", "-l", folder)
 
 
 def lasting(path: Path, said: list, **options) -> Lasting:
@@ -194,6 +174,7 @@ def test_lost_ranks_wait_too_and_are_told_once(tmp_path: Path, monkeypatch):
         record(writer, range(1, 4))
         monkeypatch.setattr("hpcfl.results.writer.reserve", lambda file, more=0: None)  # a write that tears the file
         writer.loss(1, "rank 1 died")
+        writer.join(4, "n5")
         with quota(2_500_000):
             record(writer, range(4, 7))
             writer.loss(2, "rank 2 died")
@@ -207,7 +188,7 @@ def test_lost_ranks_wait_too_and_are_told_once(tmp_path: Path, monkeypatch):
             (1, 4, "rank 1 died"),
             (2, 7, "rank 2 died"),
         ]
-        assert [(join["rank"], join["step"], join["host"]) for join in found.joins] == [(3, 7, "n4")]
+        assert [(join["rank"], join["step"], join["host"]) for join in found.joins] == [(4, 4, "n5"), (3, 7, "n4")]
 
 
 def test_a_run_that_goes_back_while_storage_fails_goes_on_there_or_ends_with_one_message(tmp_path: Path, monkeypatch):
