@@ -11,7 +11,7 @@ from torch import nn
 from hpcfl.family import Family
 from hpcfl.flat import Layout
 from hpcfl.results import Writer, writer
-from hpcfl.results.continued import RESTARTS, note_loss, now
+from hpcfl.results.continued import LOSSES, RESTARTS, note, now
 from hpcfl.results.sections import write_environment
 from hpcfl.schema import JobSpec
 from hpcfl.strategies import MaxCommon
@@ -57,7 +57,7 @@ def write_small(path: Path, monkeypatch) -> None:
                 run.model(step, VECTOR + step, LAYOUT)
         run.finish()
     with h5py.File(path, "r+") as file:  # as if a rank had been lost, and the run resumed twice
-        note_loss(file["environment"], 3, 1, "rank 1 was lost")
+        note(file, LOSSES, {"rank": 1, "step": 3, "reason": "rank 1 was lost"})
         for step in (4, 9):
             group = file["environment"].require_group(f"{RESTARTS}/{step // 9}")
             write_environment(group, {**ENVIRONMENT, "exact": True, "step": step, "time": now()})
