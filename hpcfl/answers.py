@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
-import torch
+import numpy as np
 from torch import Tensor
 
-from hpcfl.messages import decode_reason, decode_shape, empty, encode_reason, hear, say
+from hpcfl.messages import decode_reason, decode_shape, empty, encode_reason, hear, say, table
 
 __all__ = ["Answer", "hear_answer", "send_answer"]
 
@@ -36,7 +37,7 @@ def send_answer(
     shapes = [[value.dim(), *value.shape, *[0] * SHAPE][:SHAPE] for _, value in sorted(uploads.items())]
     header = [float(reason is not None), *row, *(word for shape in shapes for word in shape)]
     padding = [0.0] * (4 + SHAPE * len(names) - len(header))
-    words = torch.tensor([*header, *padding], dtype=torch.float64).view(torch.int64)
+    words = np.array([*header, *padding], np.float64).view(np.int64)
     tensors = [value for _, value in sorted(uploads.items())] if reason is None else [encode_reason(reason)]
     say(words, tensors, channel.send)
 
@@ -45,20 +46,20 @@ def hear_answer(channel: Any, names: list[str]) -> tuple[list[float], dict[str, 
     """The row, the uploads and the reason of `send_answer`. ValueError if it makes no sense."""
     tensors: list[Tensor] = []
 
-    def expected(words: Tensor) -> list[Tensor]:
+    def expected(words: np.ndarray) -> list[Tensor]:
         if len(words) != 4 + SHAPE * len(names):
             raise ValueError(
                 f"an answer with {len(names)} uploads has {4 + SHAPE * len(names)} words, not {len(words)}"
             )
-        header = words.view(torch.float64)
-        if header[0]:
+        failed, _, _, _, *sizes = words.view(np.float64).tolist()
+        if failed:
             tensors.append(encode_reason(""))
         else:
-            shapes = header[4:].nan_to_num(nan=-1.0).view(-1, SHAPE).long().tolist()
-            tensors.extend(empty(decode_shape(shape)) for shape in shapes)
+            whole = [int(size) if math.isfinite(size) else -1 for size in sizes]
+            tensors.extend(empty(decode_shape(shape)) for shape in table(whole, SHAPE))
         return tensors
 
-    failed, *row = hear(channel.recv, expected)[:4].view(torch.float64).tolist()
+    failed, *row = hear(channel.recv, expected)[:4].view(np.float64).tolist()
     if failed:
         return row, {}, decode_reason(tensors[0])
     return row, dict(zip(names, tensors)), None

@@ -19,19 +19,9 @@ from hpcfl.checkpoint.vault import Report, Vault, home
 from hpcfl.core import Cohort, Job, Program, Send, Step, Update, World, deal, programs, singly
 from hpcfl.errors import LostRankError, RankError
 from hpcfl.hindsight import Hindsight, Lane
-from hpcfl.messages import (
-    STOP,
-    Keep,
-    Order,
-    alike,
-    decode_reason,
-    decode_shape,
-    empty,
-    encode_reason,
-    hear_order,
-    say_order,
-)
+from hpcfl.messages import alike, decode_reason, decode_shape, empty, encode_reason
 from hpcfl.mixing import Mixer
+from hpcfl.orders import STOP, Keep, Order, hear_order, say_order
 from hpcfl.share import Share, Sums, examine
 from hpcfl.training import Trainer
 from hpcfl.transport.group import Transport

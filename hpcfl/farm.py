@@ -21,7 +21,8 @@ from hpcfl.answers import Answer, send_answer
 from hpcfl.checkpoint.vault import Report, Vault, home
 from hpcfl.core import Cohort, Job, Send, Step, Update, World, shares
 from hpcfl.errors import JobError, LostRankError
-from hpcfl.messages import IDLE, STOP, Keep, Order, alike, hear_order
+from hpcfl.messages import alike
+from hpcfl.orders import IDLE, STOP, Keep, Order, hear_order
 from hpcfl.share import Share, Sums, examine, places
 from hpcfl.tenders import Queue, Tenders
 from hpcfl.training import Trainer

@@ -19,7 +19,7 @@ from torch import Tensor
 from hpcfl.batched import Batched
 from hpcfl.core import Job, Program
 from hpcfl.halving import attempt
-from hpcfl.messages import Order
+from hpcfl.orders import Order
 from hpcfl.share import LIMIT, Share, Sums, located
 from hpcfl.training import Trainer
 

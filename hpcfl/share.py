@@ -18,7 +18,7 @@ from hpcfl.errors import JobError, TrainingError
 from hpcfl.family import Family
 from hpcfl.flat import largest
 from hpcfl.halving import attempt
-from hpcfl.messages import Order
+from hpcfl.orders import Order
 from hpcfl.sums import LIMIT, TOGETHER, ExactSum, FloatSum
 from hpcfl.training import Trainer
 

@@ -19,7 +19,7 @@ from hpcfl.answers import Answer, hear_answer
 from hpcfl.checkpoint.vault import Report
 from hpcfl.core import Job
 from hpcfl.errors import LostRankError
-from hpcfl.messages import IDLE, STOP, Keep, Order, say_order
+from hpcfl.orders import IDLE, STOP, Keep, Order, say_order
 
 __all__ = ["Tenders", "Queue"]
 

@@ -12,7 +12,7 @@ from hpcfl.build import assemble
 from hpcfl.captured import Captured, CudaGraph
 from hpcfl.hindsight import Hindsight
 from hpcfl.jobfile import JobFile
-from hpcfl.messages import Order
+from hpcfl.orders import Order
 from hpcfl.plan import plan
 from hpcfl.rank import build_pool
 from hpcfl.recorded import RecordedBatched

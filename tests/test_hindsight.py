@@ -12,7 +12,7 @@ from hpcfl.batched import Batched
 from hpcfl.captured import Captured, Eager
 from hpcfl.core import programs
 from hpcfl.hindsight import Hindsight, Lane
-from hpcfl.messages import Order
+from hpcfl.orders import Order
 from hpcfl.sgd import SGD
 from hpcfl.share import Share, Sums
 from hpcfl.strategies import FedAvg, FedNova

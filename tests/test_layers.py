@@ -31,6 +31,7 @@ LEVELS = {
     "launch": 0,
     "limits": 0,
     "memory": 0,
+    "messages": 0,
     "overlay": 0,
     "pinned": 0,
     "rng": 0,
@@ -41,8 +42,8 @@ LEVELS = {
     "warden": 0,
     # 1: parts that know nothing of one another
     "data": 1,
-    "messages": 1,
     "models": 1,
+    "orders": 1,
     "plan": 1,
     "progress": 1,
     "results": 1,

@@ -19,7 +19,7 @@ from hpcfl.core import Job, Step, programs
 from hpcfl.errors import JobError
 from hpcfl.jobfile import JobFile
 from hpcfl.launch import Placement
-from hpcfl.messages import Order
+from hpcfl.orders import Order
 from hpcfl.preflight.costs import COPIES, Costs
 from hpcfl.samples import Samples
 from hpcfl.training import Fit, Trainer

@@ -345,7 +345,7 @@ class Group:
 @contextmanager
 def _wired(tensor: Tensor, wire: torch.device) -> Iterator[Tensor]:
     """The tensor where the backend can carry it, and back."""
-    carried = tensor.to(wire)
+    carried = tensor if tensor.device == wire else tensor.to(wire)
     yield carried
     if carried is not tensor:
         tensor.copy_(carried)

@@ -27,7 +27,7 @@ from hpcfl.data import catalog
 from hpcfl.data.stored import stored
 from hpcfl.devices import Devices
 from hpcfl.errors import HpcflError
-from hpcfl.messages import Order, hear_order
+from hpcfl.orders import Order, hear_order
 from hpcfl.results import open_results
 from hpcfl.sweep import condition
 

@@ -9,7 +9,8 @@ from probes import WORLD
 
 from hpcfl.answers import send_answer
 from hpcfl.compression import COMPRESSIONS
-from hpcfl.messages import HEAD, STOP, Keep, Order, say_order
+from hpcfl.messages import HEAD
+from hpcfl.orders import STOP, Keep, Order, say_order
 
 pytestmark = UNLIMITED
 
