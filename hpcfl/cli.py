@@ -11,6 +11,7 @@ import click
 from hpcfl import __version__
 from hpcfl.analysing import export, repair, verify
 from hpcfl.comparing import compare, table, watch
+from hpcfl.memory import importing, keep_freed_memory
 from hpcfl.options import changes
 from hpcfl.plotting import plot
 from hpcfl.queueing import cancel, status, submit
@@ -67,7 +68,8 @@ def join(address: str) -> None:
     where = Address.parse(address)
     placement, outlook = take_place()
     outlook.place = "while it had joined a run"
-    from hpcfl.joining import join_run
+    with importing():
+        from hpcfl.joining import join_run
 
     join_run(placement, where)
 
@@ -77,7 +79,8 @@ def join(address: str) -> None:
 @changes
 def validate(job: str, overrides: tuple[str, ...]) -> None:
     """Check JOB without running it: keys, components, data, model."""
-    from hpcfl.validate import validate_job
+    with importing():
+        from hpcfl.validate import validate_job
 
     validate_job(job, overrides)
 
@@ -183,7 +186,8 @@ def bench(
     from hpcfl.transport.rendezvous import meet
 
     rendezvous = meet(placement)
-    from hpcfl.bench import measure  # imports PyTorch: a wrong launch is told before
+    with importing():
+        from hpcfl.bench import measure  # imports PyTorch: a wrong launch is told before
 
     measure(placement, rendezvous, wanted, overrides, repeats, as_json, profile)
 
@@ -221,7 +225,6 @@ def take_place() -> tuple[Any, Any]:
     Call it before importing what imports NumPy: its threads must start after the signals were blocked.
     """
     from hpcfl.launch import detect
-    from hpcfl.memory import keep_freed_memory
     from hpcfl.signals import Outlook, end_on_signals
 
     # PyTorch's C++ warns of host names that do not resolve and of peers that left: hpcfl says what matters itself

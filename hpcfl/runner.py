@@ -12,6 +12,7 @@ from hpcfl.core import first_line
 from hpcfl.errors import HpcflError, Refused
 from hpcfl.jobfile import read, tell
 from hpcfl.launch import Placement, unstarted
+from hpcfl.memory import importing
 from hpcfl.signals import Outlook
 from hpcfl.transport.network import choose_network
 from hpcfl.transport.rendezvous import Rendezvous, meet
@@ -37,7 +38,8 @@ def run_job(placement: Placement, outlook: Outlook, job: str | None, overrides: 
         if lost := unstarted(placement, os.environ):
             print(f"note: {lost}", file=sys.stderr, flush=True)
 
-    from hpcfl.rank import run_rank  # PyTorch is imported from here on
+    with importing():
+        from hpcfl.rank import run_rank  # PyTorch is imported from here on
 
     run_rank(placement, rendezvous, file, outlook)
 
