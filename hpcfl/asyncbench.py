@@ -24,7 +24,7 @@ from hpcfl.plan import plan
 from hpcfl.schedule import Buffered
 from hpcfl.strategies import FedAsync
 
-__all__ = ["busy", "server"]
+__all__ = ["Lasting", "busy", "server"]
 
 IN_FLIGHT = 40
 JOB_S = 0.05
@@ -33,6 +33,19 @@ UPDATES = 40
 SMALL_UPDATES = 400
 """The same of `server` with a smaller one: the first updates of a run are no measure of the others."""
 TIMEOUT_S = 300.0
+
+
+class Lasting:
+    """A transport whose channels are made once, as in a run: each set of them has threads, which stay."""
+
+    def __init__(self, transport: Any):
+        self._transport, self._channels = transport, transport.channels(TIMEOUT_S)
+
+    def channels(self, timeout_s: float) -> dict[int, Any]:
+        return self._channels
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
 
 
 @dataclass(frozen=True)

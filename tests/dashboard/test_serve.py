@@ -25,8 +25,9 @@ class Server:
     def __init__(self, results, state, *options):
         words = ["dashboard", str(results), "--state", str(state), "--port", "0", *options]
         self.process = subprocess.Popen(
-            [sys.executable, "-u", "-m", "hpcfl", *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
+            [sys.executable, "-u", "-m", "hpcfl", *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a script's background is deaf to Ctrl-C
+        )  # fmt: skip
         self.said = ""
         for line in self.process.stdout:
             self.said += line
