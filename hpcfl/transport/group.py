@@ -26,7 +26,7 @@ from hpcfl.transport.network import is_known
 from hpcfl.transport.node import Levels, arrange, locality
 from hpcfl.transport.solo import Solo
 
-__all__ = ["Channel", "Group", "Solo", "Transport"]
+__all__ = ["Channel", "Group", "Solo", "Transport", "Ways"]
 
 CPU = torch.device("cpu")
 PULSE_S = 1.0
@@ -78,25 +78,32 @@ class Transport(Protocol):
         """After LostRankError: make the group of the ranks that are left; rank 0's word for everybody."""
 
 
+Ways = tuple[Any, Any]
+"""Two process groups of rank 0 and another rank, which is 1 in them: for what rank 0 sends, and for what it receives.
+
+On one connection for both, gloo's own thread would run idly for as long as another one sends there.
+"""
+
+
 class Channel:
     """Messages between rank 0 and one other rank, apart from all others: a thread may wait here for that one alone.
 
     Over gloo, through main memory: its sends and receives tell at once when the other rank dies.
     """
 
-    def __init__(self, group: Group, rank: int, pair: Any, timeout_s: float):
-        """`pair`: a process group of rank 0 and the other one, in which that is rank 1."""
-        self._group, self.rank, self._pair, self._limit = group, rank, pair, timedelta(seconds=timeout_s)
+    def __init__(self, group: Group, rank: int, ways: Ways, timeout_s: float):
+        self._group, self.rank, self._limit = group, rank, timedelta(seconds=timeout_s)
+        self._out, self._in = ways if rank else reversed(ways)
 
     def send(self, tensor: Tensor) -> None:
         """Give the tensor to a rank that receives one of this shape."""
         with self._watched(), _wired(tensor, CPU) as wire:
-            self._pair.send([wire], min(1, self.rank), 0).wait(self._limit)
+            self._out.send([wire], min(1, self.rank), 0).wait(self._limit)
 
     def recv(self, tensor: Tensor) -> None:
         """Fill the tensor with what the rank sends."""
         with self._watched(), _wired(tensor, CPU) as wire:
-            self._pair.recv([wire], min(1, self.rank), 0).wait(self._limit)
+            self._in.recv([wire], min(1, self.rank), 0).wait(self._limit)
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
@@ -219,17 +226,18 @@ class Group:
 
     def channels(self, timeout_s: float) -> dict[int, Channel]:
         limit = timedelta(seconds=timeout_s)
-        # every rank takes part in making every pair, in the same order: their names in the store depend on it
-        pairs = [self._pair(rank, limit) for rank in range(1, self.size)]
+        # every rank takes part in making every one, in the same order: their names in the store depend on it
+        ways = [self._ways(rank, limit) for rank in range(1, self.size)]
         if self.rank:
-            return {0: Channel(self, 0, pairs[self.rank - 1], timeout_s)}
-        return {rank: Channel(self, rank, pair, timeout_s) for rank, pair in enumerate(pairs, 1)}
+            return {0: Channel(self, 0, ways[self.rank - 1], timeout_s)}
+        return {rank: Channel(self, rank, both, timeout_s) for rank, both in enumerate(ways, 1)}
 
     def expect(self, more: Callable[[Channel], bool]) -> None:
         """Nobody joins."""
 
-    def _pair(self, rank: int, limit: timedelta) -> Any:
-        return dist.new_group([0, rank], timeout=limit, backend="gloo")
+    def _ways(self, rank: int, limit: timedelta) -> Ways:
+        first, second = (dist.new_group([0, rank], timeout=limit, backend="gloo") for _ in range(2))
+        return first, second
 
     # a wish
     def ask(self, number: int) -> None:

@@ -15,7 +15,7 @@ from hpcfl.launch import Placement
 from hpcfl.transport.door import hear
 from hpcfl.transport.group import CPU, Channel
 from hpcfl.transport.lifeline import Lifeline
-from hpcfl.transport.survivors import Survivors, pair
+from hpcfl.transport.survivors import Survivors, ways
 
 __all__ = ["Latecomer"]
 
@@ -40,7 +40,7 @@ class Latecomer(Survivors):
         try:
             if self._told["apart"]:
                 with self._connections.noted(0):
-                    self._first = pair(self._store, self._name, 1)
+                    self._first = ways(self._store, self._name, 1)
             self._line.settimeout(WELCOME_S)
             refusal = hear(self._line)["refused"]
         except (OSError, ValueError, RuntimeError) as failure:

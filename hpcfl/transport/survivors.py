@@ -25,14 +25,14 @@ from hpcfl.errors import LostRankError, RankError
 from hpcfl.launch import Placement
 from hpcfl.transport.connections import Connections
 from hpcfl.transport.door import say
-from hpcfl.transport.group import Channel, Group
+from hpcfl.transport.group import Channel, Group, Ways
 from hpcfl.transport.lifeline import FAILED, WRONG, Lifeline, Lifelines, Line
 
-__all__ = ["Survivors", "pair"]
+__all__ = ["Survivors", "ways"]
 
 FORM_S = 30.0
 """Longest wait for another rank while the next group is made; all of them were there just before [s]."""
-PAIR_S = 10.0
+WAYS_S = 10.0
 """Longest wait for a rank that joins to connect; it has just said that it will [s]."""
 IN_VAIN = 3
 """Groups made in a row without a rank lost, after which it is no rank's failure."""
@@ -76,9 +76,9 @@ class Survivors(Group):
         with self._connections.noted("group"):
             super()._form(name, timeout_s)
 
-    def _pair(self, rank: int, limit: timedelta) -> Any:
+    def _ways(self, rank: int, limit: timedelta) -> Ways:
         with self._connections.noted(self.ranks[rank]):
-            return super()._pair(rank, limit)
+            return super()._ways(rank, limit)
 
     def channels(self, timeout_s: float) -> dict[int, Channel]:
         found = super().channels(timeout_s)
@@ -155,12 +155,12 @@ class Survivors(Group):
                 self._life.tell(f"cut {self._generation + 1}")
             return True
 
-    def _met(self, name: int) -> Any:
-        """A process group with the rank that joins."""
+    def _met(self, name: int) -> Ways:
+        """The ways to and from the rank that joins."""
         store = dist.TCPStore(*self.address, None, False, wait_for_workers=False)  # a wait holds up all who use one
         try:
             with self._connections.noted(name):
-                return pair(store, name, 0)
+                return ways(store, name, 0)
         except RuntimeError as failure:
             raise ConnectionError(first_line(failure)) from None
 
@@ -270,9 +270,13 @@ class Survivors(Group):
             raise LostRankError(f"rank {self._name} lost others in {what}: {first_line(failure)}") from None
 
 
-def pair(store: Any, name: int, rank: int) -> Any:
-    """A process group of rank 0 and one that joins, `rank` 1, which is called `name`; RuntimeError if it is not there.
+def ways(store: Any, name: int, rank: int) -> Ways:
+    """Those of rank 0 and one that joins, `rank` 1, which is called `name`; RuntimeError if it is not there.
 
-    For `Channel`: it belongs to no other group, so that no rank but these two takes part in making it.
+    They belong to no other group, so that no rank but these two takes part in making them.
     """
-    return dist.ProcessGroupGloo(dist.PrefixStore(f"pair/{name}", store), rank, 2, timedelta(seconds=PAIR_S))
+    first, second = (
+        dist.ProcessGroupGloo(dist.PrefixStore(f"{way}/{name}", store), rank, 2, timedelta(seconds=WAYS_S))
+        for way in ("down", "up")
+    )
+    return first, second
