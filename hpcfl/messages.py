@@ -79,8 +79,9 @@ def say(words: np.ndarray, tensors: Sequence[Tensor], send: Callable[[Tensor], N
 
 def hear(recv: Callable[[Tensor], None], tensors: Callable[[np.ndarray], Sequence[Tensor]]) -> np.ndarray:
     """The words of `say`; its tensors go into `tensors(words)`, and `recv(tensor)` fills one with the next message."""
-    head = np.zeros(HEAD, np.int64)
-    recv(torch.from_numpy(head))
+    message = torch.from_numpy(np.zeros(HEAD, np.int64))
+    recv(message)
+    head = message.numpy()  # only now: where memory is shared, it may lie elsewhere
     length = int(head[0])
     if length < 0:
         raise ValueError(f"a message of {length} words was announced; valid is 0 or more")

@@ -28,14 +28,15 @@ def test_reasons_of_any_kind_arrive():
 
 @pytest.mark.parametrize("length", [0, 3, HEAD - 2, HEAD - 1, HEAD, 3 * HEAD])
 @pytest.mark.parametrize("sizes", [(), (5,), (0, 8 * HEAD + 1, 7, 1)])
-def test_what_is_said_is_heard_in_one_message_where_it_fits(length, sizes):
+@pytest.mark.parametrize("filled", [torch.Tensor.copy_, torch.Tensor.set_])  # set_: where memory is shared
+def test_what_is_said_is_heard_in_one_message_where_it_fits(length, sizes, filled):
     words = np.arange(length)
     tensors = [torch.arange(size).remainder(251).to(torch.uint8) for size in sizes]
     messages = []
     say(words, tensors, lambda message: messages.append(message.clone()))
     count = len(messages)
     came = [torch.zeros_like(tensor) for tensor in tensors]
-    heard = hear(lambda tensor: tensor.copy_(messages.pop(0)), lambda words: came)
+    heard = hear(lambda tensor: filled(tensor, messages.pop(0)), lambda words: came)
     assert np.array_equal(heard, words)
     assert all(map(torch.equal, came, tensors))
     assert not messages

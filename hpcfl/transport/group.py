@@ -81,7 +81,7 @@ class Transport(Protocol):
 Ways = tuple[Any, Any]
 """Two process groups of rank 0 and another rank, which is 1 in them: for what rank 0 sends, and for what it receives.
 
-On one connection for both, gloo's own thread would run idly for as long as another one sends there.
+On one connection for both, gloo's own thread would spin for as long as another one sends there.
 """
 
 
