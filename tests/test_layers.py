@@ -283,3 +283,9 @@ def test_modules_introduce_themselves_and_stay_short(name):
 
 def test_lines_of_code_are_counted_as_readers_do():
     assert code_lines('"""A module."""\n\nimport a  # why\n\n# a comment\nx = [\n    1,\n]\n"""Its sentence."""\n') == 4
+
+
+def test_modules_of_tests_have_names_of_their_own():
+    """pytest takes them for one where two folders have the same."""
+    names = [path.name for path in Path(__file__).parent.rglob("*.py") if path.name != "conftest.py"]
+    assert sorted(names) == sorted(set(names))
