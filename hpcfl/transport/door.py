@@ -16,7 +16,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, NamedTuple
 
-from hpcfl.errors import LaunchError
+from hpcfl.errors import JobError
 from hpcfl.transport.lifeline import LOOPBACK, listening
 
 __all__ = ["Address", "Door", "hear", "say"]
@@ -43,15 +43,15 @@ class Address(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Address:
-        """HOST:PORT/SECRET, or the path of a file that holds this; LaunchError for anything else."""
+        """HOST:PORT/SECRET, or the path of a file that holds this; JobError for anything else."""
         try:
             text = Path(text).read_text("utf-8") if Path(text).is_file() else text
         except (OSError, UnicodeDecodeError) as failure:
-            raise LaunchError(f"{text} cannot be read: {failure}") from None
+            raise JobError(f"{text} cannot be read: {failure}") from None
         place, _, secret = text.strip().partition("/")
         host, _, port = place.rpartition(":")
         if not host or not port.isdecimal() or int(port) > 65535 or not secret:
-            raise LaunchError(
+            raise JobError(
                 f"{text.strip()[:100]!r} is neither HOST:PORT/SECRET nor a file of such an address, which a run with "
                 "server.joinable = true has beside its results while others may join"
             )

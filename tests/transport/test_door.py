@@ -5,7 +5,7 @@ from queue import Empty, SimpleQueue
 
 import pytest
 
-from hpcfl.errors import LaunchError
+from hpcfl.errors import JobError
 from hpcfl.transport.door import HELLO, Address, Door, hear, say
 
 LIMIT_S = 20
@@ -78,7 +78,7 @@ def test_a_closed_door(guests):
 
 @pytest.mark.parametrize("text", ["", "n1", "n1:5", "n1:5/", ":5/ab", "n1:x/ab", "n1:99999/ab", "n1/ab", "\0"])
 def test_what_is_no_address_is_one_message(text):
-    with pytest.raises(LaunchError, match=r"is neither HOST:PORT/SECRET nor a file"):
+    with pytest.raises(JobError, match=r"is neither HOST:PORT/SECRET nor a file"):
         Address.parse(text)
 
 
@@ -88,5 +88,5 @@ def test_an_address_is_found_in_its_file(tmp_path):
     assert Address.parse(str(file)) == Address("n1", 20000, "ab")
     assert str(Address.parse(str(file))) == "n1:20000/ab"
     file.write_bytes(b"\xff")
-    with pytest.raises(LaunchError, match="cannot be read"):
+    with pytest.raises(JobError, match="cannot be read"):
         Address.parse(str(file))
