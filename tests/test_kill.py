@@ -114,7 +114,10 @@ def until(happened, limit_s: float = LIMIT_S) -> None:
 
 def newest(folder: Path) -> int:
     """The step of the newest complete checkpoint."""
-    return max((int(path.parent.name[5:]) for path in folder.glob("step-*/complete.json")), default=0)
+    try:
+        return max((int(path.parent.name[5:]) for path in folder.glob("step-*/complete.json")), default=0)
+    except FileNotFoundError:  # a folder that is being looked through is put away
+        return 0
 
 
 def run_and_kill(launch: Launcher, moments: random.Random, given: list, victim: str, path: Path) -> None:
