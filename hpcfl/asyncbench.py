@@ -24,7 +24,7 @@ from hpcfl.plan import plan
 from hpcfl.schedule import Buffered
 from hpcfl.strategies import FedAsync
 
-__all__ = ["Lasting", "busy", "server"]
+__all__ = ["SameChannels", "busy", "server"]
 
 IN_FLIGHT = 40
 JOB_S = 0.05
@@ -35,7 +35,7 @@ SMALL_UPDATES = 400
 TIMEOUT_S = 300.0
 
 
-class Lasting:
+class SameChannels:
     """A transport whose channels are made once, as in a run: each set of them has threads, which stay."""
 
     def __init__(self, transport: Any):

@@ -60,9 +60,9 @@ def asynchronous(transport: Any, light: Parts, others: Sequence[Parts], repeats:
     runs = [(kept_busy, "no idle rank", asyncbench.busy, light)]
     for parts in (light, *others):
         runs.append((f"async update, {len(parts.world.initial):,} numbers", "bare loop", asyncbench.server, parts))
-    figures, lasting = [], asyncbench.Lasting(transport)
+    figures, transport = [], asyncbench.SameChannels(transport)
     for name, floor, measured, parts in runs:
-        pairs = [measured(lasting, parts) for _ in range(2 + repeats // 3)][1:]
+        pairs = [measured(transport, parts) for _ in range(2 + repeats // 3)][1:]
         if transport.rank == 0:  # the others have no updates to count
             figures.append(figure(name, floor, median(pair[0] for pair in pairs), median(pair[1] for pair in pairs)))
     return figures

@@ -11,6 +11,7 @@ from hpcfl.core import Step, World
 from hpcfl.data import find_cache, find_root, load
 from hpcfl.federation import foresee
 from hpcfl.jobfile import JobFile
+from hpcfl.memory import importing
 from hpcfl.plan import overlaps, plan
 from hpcfl.preflight.costs import Costs, assumed, known, remember, timed
 from hpcfl.preflight.estimate import Estimate, estimate
@@ -54,7 +55,8 @@ def gather(file: JobFile, steps: Sequence[Step], asked: Asked) -> Costs:
     """Measured now, else what an earlier calibration left, else by rule."""
     spec = file.spec
     if asked.calibrate:
-        from hpcfl.preflight.measure import calibrate  # imports PyTorch
+        with importing():
+            from hpcfl.preflight.measure import calibrate  # imports PyTorch
 
         costs = calibrate(file, steps)
         remember(spec, costs)

@@ -11,6 +11,7 @@ from typing import Any
 
 from hpcfl.errors import JobError
 from hpcfl.jobfile import QUICKSTART, JobFile, read, tell
+from hpcfl.memory import importing
 from hpcfl.slurm.array import indices
 from hpcfl.slurm.client import ask
 from hpcfl.slurm.records import Record, remember
@@ -52,7 +53,8 @@ def check(
     numbers = [0] if array is None else indices(array)
     if array is not None and not any("%a" in override for override in overrides):
         raise JobError(f"--array {array}: would be equal runs; say where the index goes, as --set seed=%a")
-    from hpcfl.validate import check as check_parts  # imports PyTorch
+    with importing():
+        from hpcfl.validate import check as check_parts  # imports PyTorch
 
     files = [
         read(job, [fill(override, number) for override in overrides], out and fill(out, number)) for number in numbers

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from hpcfl.errors import HpcflError, JobError
 from hpcfl.launch import detect
+from hpcfl.memory import importing
 from hpcfl.sweep.array import submit, task_cells, task_place
 from hpcfl.sweep.condition import Condition, inspect
 from hpcfl.sweep.file import Cell, Sweep, read_sweep, told
@@ -113,7 +114,8 @@ def survey(file: str, cells: Sequence[Cell]) -> dict[str, Condition]:
 
 def check(file: str, cells: Sequence[Cell]) -> None:
     """What `hpcfl run` would refuse, of every cell, before any of them runs."""
-    from hpcfl.validate import check as check_job  # imports PyTorch
+    with importing():
+        from hpcfl.validate import check as check_job  # imports PyTorch
 
     wrong = []
     for cell in cells:
